@@ -1,8 +1,9 @@
 """Bytes of a box between itself and its broker in a day, next to the same information as Frigate sends it.
 
-A real session, a real mosquitto and a real centre: messages of each kind go one at a time through a proxy that counts
-both directions, with the acknowledgements of the broker and of the centre, and the day is their number times their size.
-TCP, IP and TLS are not in it. Signed: acknowledgements of a centre as with `control.ca`.
+A real session, a real mosquitto and a real centre: the messages of a minute, and others one at a time, go through a proxy
+that counts both directions, with the acknowledgements of the broker and of the centre, and the day is their number times
+their size. The centre's own state is in it. TCP, IP and TLS are not, nor the connection, nor its PINGREQ (4 bytes each half
+minute without a packet). Signed: acknowledgements and states of a centre as with `control.ca`.
 
 Frigate is not run. Its messages have the fields, numbers and separators of its documentation (`frigate/events` with
 `before` and `after`, `/api/stats`, counts of objects per camera and zone), at its default QoS 0. For each road user
@@ -35,7 +36,8 @@ from agent.authority.revocation import RevocationStore
 from agent.authority.signed_message import SigningIdentity
 from agent.base.health_model import HealthReport
 from agent.config.broker import BrokerConfig
-from agent.reporting import outgoing_messages
+from agent.config.configuration import HealthConfig
+from agent.reporting import centre_topics, outgoing_messages
 from agent.reporting.payloads import HealthMessage
 from bench.drain import CLOCK
 from bench.mosquitto import running_mosquitto
@@ -43,16 +45,29 @@ from bench.slow_link import Link, link_to
 from bench.street_day import (
     MINUTES_A_DAY,
     PICTURE_BYTES,
+    QUIET,
     STREETS,
     Street,
     StreetReports,
 )
 from bench.table import Row
+from centre.ack_schedule import QUIET_S
+from centre.client import ASSERT_INTERVAL_S, MIN_ASSERT_INTERVAL_S
+from centre.signing import sign_centre_state
 from tests.whole.report.broker import read_doc_block
-from tests.whole.report.reporting_box import CentreListener, ReportingBox, wait_until
+from tests.whole.report.reporting_box import (
+    BareClient,
+    CentreListener,
+    ReportingBox,
+    wait_until,
+)
 
 SAMPLES = 20
-HEALTH_INTERVAL_S = 30
+MINUTES = 5
+"""Each takes some seconds: a box is quiet before, and its acknowledgement waits."""
+HEALTH_INTERVAL_S = HealthConfig().interval_s
+HEALTH_CHANGES_A_DAY = 48
+"""Reports at once: 24 faults that come and go, such as too little light, the clock, the broker or the disk."""
 STAGES = 12
 """Of a box with one camera; the contract's example has one."""
 SETTLE_S = 0.2
@@ -139,18 +154,21 @@ def counted_broker(folder: Path) -> Iterator[tuple[str, Link]]:
         yield url, link
 
 
-def count(link: Link, send: Callable[[], None]) -> float:
-    """Return the bytes of a message, the mean of SAMPLES of them, sent one after the other."""
+def count(
+    link: Link, send: Callable[[], None], samples: int = SAMPLES, pause_s: float = 0.0
+) -> float:
+    """Return the bytes of a message, the mean of some of them, sent one after the other."""
     time.sleep(SETTLE_S)
     before = link.total_bytes
-    for _ in range(SAMPLES):
+    for _ in range(samples):
+        time.sleep(pause_s)
         send()
     time.sleep(SETTLE_S)
-    return (link.total_bytes - before) / SAMPLES
+    return (link.total_bytes - before) / samples
 
 
 def measure_box(folder: Path, *, is_signed: bool) -> Bytes:
-    """Return the bytes of a message of each kind, but for the counts, which depend on the street."""
+    """Return the bytes of a message of each kind, and of a minute of each street: its counts and its chain head."""
     authority, identity = make_keys(folder) if is_signed else (None, None)
     sizes: Bytes = {}
     with counted_broker(folder / "broker") as (url, link):
@@ -162,18 +180,23 @@ def measure_box(folder: Path, *, is_signed: bool) -> Bytes:
         )
         with centre, box:
             wait_until(lambda: box.session.health().centre_listening)
+            # The centre answers the birth with its state.
+            time.sleep(2 * MIN_ASSERT_INTERVAL_S)
 
-            def send(message: outgoing_messages.OutgoingMessage) -> None:
-                assert box.outbox.put(message).wait(10)
+            def send(*messages: outgoing_messages.OutgoingMessage) -> None:
+                for message in messages:
+                    assert box.outbox.put(message).wait(10)
                 wait_until(lambda: box.outbox.depth == 0)
 
-            def send_counts(reports: StreetReports) -> None:
-                send(reports.counts(CLOCK.boottime_ns()))
+            def send_minute(reports: StreetReports) -> None:
+                t_ns = CLOCK.boottime_ns()
+                send(reports.counts(t_ns), reports.custody_head(1, t_ns))
 
             for street in STREETS:
                 reports = StreetReports(street, random.Random(1), CLOCK.utc)
-                sizes[f"counts, {street.name}"] = count(link, partial(send_counts, reports))
-            sizes["head"] = count(link, lambda: send(reports.custody_head(1, CLOCK.boottime_ns())))
+                sizes[f"minute, {street.name}"] = count(
+                    link, partial(send_minute, reports), MINUTES, QUIET_S
+                )
             event, picture, *_ = reports.event(CLOCK.boottime_ns(), is_alarm=False)
             sizes["event"] = count(link, lambda: send(event))
             sizes["picture"] = count(link, lambda: send(picture))
@@ -182,11 +205,24 @@ def measure_box(folder: Path, *, is_signed: bool) -> Bytes:
             def send_health() -> None:
                 before = len(centre.received)
                 box.session.unstored.put(
-                    outgoing_messages.build_health_message(report, CLOCK.boottime_ns())
+                    outgoing_messages.build_health_message(
+                        report, CLOCK.boottime_ns(), HEALTH_INTERVAL_S
+                    )
                 )
                 centre.wait_for(lambda: len(centre.received) > before)
 
             sizes["health"] = count(link, send_health)
+            topic = centre_topics.centre_state_topic(CENTRE)
+            state = b'{"state":"listening"}'
+            if identity is not None:
+                state = sign_centre_state("listening", identity)
+            publisher = BareClient(BrokerConfig(url=url), "publisher")
+
+            def send_state() -> None:
+                publisher.publish(topic, state, retained=True)
+
+            sizes["state"] = count(link, send_state)
+            publisher.link.close()
     return sizes
 
 
@@ -199,11 +235,11 @@ def read_health_report() -> HealthReport:
 def box_day(street: Street, sizes: Bytes) -> Bytes:
     """Return the bytes of a day by kind."""
     return {
-        "counts": MINUTES_A_DAY * sizes[f"counts, {street.name}"],
-        "custody": MINUTES_A_DAY * sizes["head"],
+        "counts and custody": MINUTES_A_DAY * sizes[f"minute, {street.name}"],
         "events": 3 * street.events * sizes["event"],
         "pictures": street.events * sizes["picture"],
-        "health": 86_400 / HEALTH_INTERVAL_S * sizes["health"],
+        "health": (86_400 / HEALTH_INTERVAL_S + HEALTH_CHANGES_A_DAY) * sizes["health"],
+        "centre's state": 86_400 / ASSERT_INTERVAL_S * sizes["state"],
     }
 
 
@@ -263,7 +299,7 @@ def rows() -> list[Row]:
                 name=f"a day on the wire, {street.name} street",
                 value=total / 1e6,
                 unit="MB",
-                target="-",
+                target="aim <= 5" if street is QUIET else "-",
                 note=f"MQTT, both directions: {parts}; without signatures {unsigned / 1e6:.1f}; "
                 f"{street.road_users:,} road users, {street.events:,} events",
             ),

@@ -23,13 +23,14 @@ from agent.reporting.payloads import (
     SnapshotHeader,
     StatusMessage,
 )
+from centre.ack_schedule import MAX_WAIT_S, AckSchedule
 from centre.reconnecting_client import POLL_S, ReconnectingClient
 from centre.signing import sign_ack, sign_centre_state
-from centre.store import BoxEpoch, CentreStore, StoredArrival
+from centre.store import CentreStore, StoredArrival
 
 DEFAULT_CENTRE = "centre"
 """Name of the only centre."""
-ASSERT_INTERVAL_S = 60.0
+ASSERT_INTERVAL_S = 600.0
 MIN_ASSERT_INTERVAL_S = 2.0
 """Boxes that come back together, as after a restart of the broker, are answered together."""
 _UNPRINTABLE = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
@@ -128,8 +129,8 @@ class CentreClient(ReconnectingClient):
     """A stage that subscribes to one box or all, and calls `on_message` for each message.
 
     It may act as a centre: it publishes its state (retained, with a will), stores each message and then acknowledges
-    it. It publishes its state again each minute, after each birth, and if its topic has another state: the will of an
-    earlier connection may come late. `on_connection_change`: see `ReconnectingClient`.
+    it. It publishes its state again each ten minutes, after each birth, and if its topic has another state: the will of
+    an earlier connection may come late. `on_connection_change`: see `ReconnectingClient`.
     """
 
     name = "watch"
@@ -167,7 +168,7 @@ class CentreClient(ReconnectingClient):
         self._is_assertion_due = False
         self._arrivals: list[StoredArrival] = []
         """Received by this poll; stored before they are acknowledged."""
-        self._to_ack: dict[BoxEpoch, None] = {}
+        self._acks = AckSchedule()
 
     def _poll(self) -> None:
         # Those of a poll that failed were not acknowledged: their box sends them again.
@@ -191,11 +192,16 @@ class CentreClient(ReconnectingClient):
         if centre is None:
             return
         self._publish_listening_if_due(transport)
-        for key in centre.store.commit(self._arrivals, centre.name) if self._arrivals else ():
-            self._to_ack[key] = None
-        while self._to_ack and self._has_send_quota:
-            key = next(iter(self._to_ack))
-            del self._to_ack[key]
+        if self._arrivals:
+            to_ack = centre.store.commit(self._arrivals, centre.name)
+            for arrival in self._arrivals:
+                if arrival.key in to_ack:
+                    self._acks.add(arrival.key, arrival.message, self._now_s())
+        self._acknowledge(centre, transport, self._now_s())
+
+    def _acknowledge(self, centre: ActingCentre, transport: PahoTransport, due_s: float) -> None:
+        """Acknowledge what is due at `due_s`, as much as the broker accepts in flight."""
+        while self._has_send_quota and (key := self._acks.pop_due(due_s)):
             ack = centre.store.deduplicator(key).build_ack()
             payload = (
                 msgspec.json.encode(ack)
@@ -226,8 +232,9 @@ class CentreClient(ReconnectingClient):
         return is_birth and not item.retained
 
     def _publish_last(self, transport: PahoTransport) -> None:
-        """Publish that the centre is away."""
+        """Acknowledge what waits, and publish that the centre is away."""
         if self._centre is not None:
+            self._acknowledge(self._centre, transport, self._now_s() + MAX_WAIT_S)
             transport.publish(self._state_topic, self._away_state, retained=True)
             transport.poll(POLL_S)
 

@@ -43,6 +43,13 @@ CREATE TABLE IF NOT EXISTS lost (
 """
 
 
+class BoxEpoch(msgspec.Struct, frozen=True):
+    """A box and one epoch of its outbox: the scope of sequence numbers."""
+
+    box: str
+    epoch: str
+
+
 class StoredArrival(msgspec.Struct, frozen=True, kw_only=True):
     """A received message. `properties_json` holds its MQTT user properties, if it has any.
 
@@ -56,12 +63,10 @@ class StoredArrival(msgspec.Struct, frozen=True, kw_only=True):
     payload: bytes
     properties_json: str | None
 
-
-class BoxEpoch(msgspec.Struct, frozen=True):
-    """A box and one epoch of its outbox: the scope of sequence numbers."""
-
-    box: str
-    epoch: str
+    @property
+    def key(self) -> BoxEpoch:
+        """The scope of its number."""
+        return BoxEpoch(self.envelope.box, self.envelope.epoch)
 
 
 class CentreStore:
@@ -156,8 +161,7 @@ class CentreStore:
         self._is_outdated = False
 
     def _insert(self, arrival: StoredArrival, centre: str) -> BoxEpoch | None:
-        envelope, message = arrival.envelope, arrival.message
-        key = BoxEpoch(envelope.box, envelope.epoch)
+        envelope, message, key = arrival.envelope, arrival.message, arrival.key
         deduplicator = self.deduplicator(key)
         if envelope.seq is None:
             return self._store_floor(key, message, centre)

@@ -55,7 +55,7 @@ UP_CHANNELS: tuple[tuple[str, str, type, bool, Document], ...] = (
         True,
         BOX_PARAMETER,
     ),
-    ("health", "vigie/v1/{box}/up/health", payloads.HealthMessage, False, BOX_PARAMETER),
+    ("health", "vigie/v1/{box}/up/health", payloads.HealthMessage, True, BOX_PARAMETER),
     (
         "event",
         "vigie/v1/{box}/up/event/{camera}/{kind}",

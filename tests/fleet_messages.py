@@ -34,9 +34,11 @@ def arrival(*, retained: bool = False, expiry_s: int | None = None) -> Arrival:
     return Arrival(time=NOW, retained=retained, expiry_s=expiry_s)
 
 
-def stamp(box: str, epoch: str = "e", clock: ClockTrust = SYNCED) -> topics.EnvelopeFields:
+def stamp(
+    box: str, epoch: str = "e", clock: ClockTrust = SYNCED, time: str = CONNECTED
+) -> topics.EnvelopeFields:
     return topics.EnvelopeFields(
-        id="i", box=box, epoch=epoch, seq=None, boot="b", time=CONNECTED, clock=clock
+        id="i", box=box, epoch=epoch, seq=None, boot="b", time=time, clock=clock
     )
 
 
@@ -96,7 +98,12 @@ def head(
 
 
 def health(
-    *, box: str = "pole-17", faults: tuple[Fault, ...] = (), queued: int = 0, fps: float = 15.0
+    *,
+    box: str = "pole-17",
+    faults: tuple[Fault, ...] = (),
+    queued: int = 0,
+    fps: float = 15.0,
+    time: str = CONNECTED,
 ) -> HealthMessage:
     vitals = Vitals(
         soc_celsius=48.0,
@@ -134,7 +141,7 @@ def health(
         outbox=outbox,
         faults=faults,
     )
-    return HealthMessage(**msgspec.structs.asdict(stamp(box)), data=report)
+    return HealthMessage(**msgspec.structs.asdict(stamp(box, time=time)), data=report)
 
 
 def declaration(*, box: str = "pole-17", site: str = "corner") -> DeclarationMessage:

@@ -1,6 +1,5 @@
 """Health of the box: the reports for the centre and for programs of the box, and the stages that check it."""
 
-import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -30,18 +29,21 @@ from agent.health.health_file import get_runtime_dir
 from agent.health.health_stage import AgentRun
 from agent.health.monitor import HealthMonitor
 from agent.health.rates import CameraCounters, compute_rates
+from agent.health.report_schedule import ReportSchedule
 from agent.health.stuck_cameras import StuckCameras
 from agent.pipeline.camera_pipeline import CameraPipeline
 from agent.reporting import outgoing_messages
 from agent.reporting.payloads import Restarted
+from agent.runtime.pause import Pause
 from agent.runtime.supervisor import Order
 
-LIVE_REPORT_SAMPLES = 10
-"""The live report's rates are means over this many calls, one per second."""
+RATE_SAMPLES = 10
+"""Rates are means over this many reports, one per second."""
+RESUBMIT_INTERVAL_S = 30.0
 
 
 class HealthSources(msgspec.Struct, frozen=True, kw_only=True):
-    """The source of each field of `HealthReport` of that name. Called at each report, from any thread.
+    """The source of each field of `HealthReport` of that name. Called at each report.
 
     The cameras and the machine have their own.
     """
@@ -58,7 +60,7 @@ class HealthSources(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HealthReporter:
-    """Builds the reports, with the rates of the cameras. Thread-safe."""
+    """Builds the reports, with the rates of the cameras. Used by the health stage's thread."""
 
     def __init__(
         self, clock: Clock, pipelines: Sequence[CameraPipeline], sources: HealthSources
@@ -67,35 +69,14 @@ class HealthReporter:
         self._started_ns = clock.boottime_ns()
         self._pipelines = tuple(pipelines)
         self._sources = sources
-        self._lock = threading.Lock()
         first = tuple(CameraCounters(t_ns=clock.boottime_ns()) for _ in self._pipelines)
-        self._last_reported = first
-        self._recent = deque([first], maxlen=LIVE_REPORT_SAMPLES)
+        self._recent = deque([first], maxlen=RATE_SAMPLES)
 
-    def report_since_last(self, machine: MachineHealth) -> HealthReport:
-        """Return the box's health; rates are means since the last call."""
-        counters = self._read_counters()
-        with self._lock:
-            previous, self._last_reported = self._last_reported, counters
-        return self._build(machine, counters, previous)
-
-    def live_report(self, machine: MachineHealth) -> HealthReport:
+    def report(self, machine: MachineHealth) -> HealthReport:
         """Return the box's health; rates are means of the last seconds. Called once per second."""
-        counters = self._read_counters()
-        with self._lock:
-            previous = self._recent[0]
-            self._recent.append(counters)
-        return self._build(machine, counters, previous)
-
-    def _read_counters(self) -> tuple[CameraCounters, ...]:
-        return tuple(pipeline.counters() for pipeline in self._pipelines)
-
-    def _build(
-        self,
-        machine: MachineHealth,
-        counters: Sequence[CameraCounters],
-        previous: Sequence[CameraCounters],
-    ) -> HealthReport:
+        counters = tuple(pipeline.counters() for pipeline in self._pipelines)
+        previous = self._recent[0]
+        self._recent.append(counters)
         rates = [compute_rates(*pair) for pair in zip(counters, previous, strict=True)]
         pairs = list(zip(self._pipelines, rates, strict=True))
         detectors = (pipeline.detector_health(rate) for pipeline, rate in pairs)
@@ -140,9 +121,10 @@ class Health:
         config: Config,
     ) -> None:
         """`level_listeners` are called at each change of the degradation level."""
-        self._clock = box.clock
         self._uplink = uplink
-        self._reporter = HealthReporter(box.clock, pipelines, sources)
+        self._schedule = ReportSchedule(config.health.interval_s, box.clock.boottime_ns())
+        self._interval_s = config.health.interval_s
+        self._resubmit_pause = Pause()
         self._stuck_cameras = stuck_cameras
         self.monitor = HealthMonitor(
             AgentRun(
@@ -153,36 +135,34 @@ class Health:
             ),
             box.clock,
             box.faults,
-            read_report=self._reporter.live_report,
+            read_report=HealthReporter(box.clock, pipelines, sources).report,
             level_listeners=level_listeners,
             on_clock_step=uplink.publisher.publish_clock_step,
+            on_report=self._send_if_due,
             has_update_feed=config.update is not None,
         )
         watchdog = CameraWatchdog(
             [pipeline.watch_spec() for pipeline in pipelines],
             box.faults,
             box.clock,
-            self._send_report,
-            config.health.interval_s,
             self._stuck_cameras,
         )
         self.feature = Feature(
             stages={Order.CAMERA_WATCHDOG: [watchdog], Order.HEALTH: self.monitor.stages}
         )
 
-    def report(self) -> HealthReport:
-        """Return the box's health; rates are means since the last call."""
-        return self._reporter.report_since_last(self.monitor.machine_health())
-
     def report_restart(self) -> Restarted | None:
         """Return the report of the previous run's end, or None if there was no run. Called once."""
         return self.monitor.report_restart(self._stuck_cameras)
 
-    def _send_report(self) -> None:
-        self._uplink.submitter.resubmit_failed()
-        self._uplink.session.unstored.put(
-            outgoing_messages.build_health_message(self.report(), self._clock.boottime_ns())
-        )
+    def _send_if_due(self, report: HealthReport, t_ns: int) -> None:
+        if self._resubmit_pause.is_over(t_ns):
+            self._resubmit_pause.begin(t_ns, RESUBMIT_INTERVAL_S)
+            self._uplink.submitter.resubmit_failed()
+        if self._schedule.is_due(report, t_ns):
+            self._uplink.session.unstored.put(
+                outgoing_messages.build_health_message(report, t_ns, self._interval_s)
+            )
 
 
 def open_stuck_cameras(box: BoxContext) -> StuckCameras:

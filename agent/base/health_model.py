@@ -116,7 +116,7 @@ all at all times because keyframes are more than 2.5 s apart.
 
 
 class CameraHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """A camera's media. Rates are means since the previous report; counts since the agent started."""
+    """A camera's media. Rates are means of the last ten seconds; counts since the agent started."""
 
     name: str
     open: bool
@@ -450,7 +450,7 @@ class LiveHealth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
-    """The health of the box, sent every 30 s and when a fault comes or goes.
+    """The health of the box, sent each ten minutes, and at once when a fault or a state changes.
 
     Each field has one source, see `agent.app.health`.
     """

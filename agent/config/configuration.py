@@ -177,9 +177,9 @@ class OutboxConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class HealthConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[health]`: interval of the health reports."""
+    """`[health]`: longest interval between two health reports to the centre."""
 
-    interval_s: Annotated[float, msgspec.Meta(ge=1, le=3600)] = 30.0
+    interval_s: Annotated[float, msgspec.Meta(ge=1, le=3600)] = 600.0
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -159,8 +159,6 @@ class FaultRegistry:
         self._clock_ns = clock_ns
         self._lock = threading.Lock()
         self._active: dict[tuple[FaultCode, str], Fault] = {}
-        self.changed = threading.Event()
-        """Set when a fault comes or goes; cleared when the health report is sent."""
 
     def raise_fault(self, code: FaultCode, subject: str, detail: Message | Exception) -> None:
         """Raise a fault, or update its detail: a message, or the error that is the cause.
@@ -180,15 +178,11 @@ class FaultRegistry:
                 detail=str(text),
                 detail_message=encode_message(text) if isinstance(text, Message) else None,
             )
-        if previous is None:
-            self.changed.set()
 
     def clear(self, code: FaultCode, subject: str) -> None:
         """Clear a fault if it is active."""
         with self._lock:
-            removed = self._active.pop((code, subject), None)
-        if removed is not None:
-            self.changed.set()
+            self._active.pop((code, subject), None)
 
     def active(self) -> tuple[Fault, ...]:
         """Return all active faults, the worst first: the order of reports, the console and the LED."""

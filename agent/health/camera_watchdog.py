@@ -1,4 +1,4 @@
-"""Camera watchdog: checks every camera once per second, and sends the health report when it is due."""
+"""Camera watchdog: checks every camera once per second."""
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,7 +14,6 @@ from agent.faults import diagnosis
 from agent.faults.registry import FaultCode, FaultRegistry
 from agent.health.camera_condition import CameraEvidence, CameraMonitor
 from agent.health.stuck_cameras import StuckCameras
-from agent.runtime.pause import Pause
 
 CHECK_INTERVAL_S = 1.0
 CLOCK_SYNC_TIMEOUT_S = 300.0
@@ -47,10 +46,7 @@ class WatchedCamera(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CameraWatchdog:
-    """Raises and clears the cameras' faults and SYS-01, and sends the health report.
-
-    A report is due every `report_interval_s` seconds, and within a second of a change of faults.
-    """
+    """Raises and clears the cameras' faults and SYS-01."""
 
     name = "camera watchdog"
 
@@ -59,18 +55,13 @@ class CameraWatchdog:
         cameras: Sequence[WatchedCamera],
         faults: FaultRegistry,
         clock: Clock,
-        send_health: Callable[[], None],
-        report_interval_s: float,
         stuck_cameras: StuckCameras | None = None,
     ) -> None:
         self._cameras = tuple(cameras)
         self._faults = faults
         self._clock = clock
-        self._send_health = send_health
-        self._report_interval_s = report_interval_s
         self._stuck_cameras = stuck_cameras
         self._started_ns = clock.boottime_ns()
-        self._report_pause = Pause()
 
     def run_once(self, stopping: threading.Event) -> None:
         """Wait a second, then check."""
@@ -79,15 +70,11 @@ class CameraWatchdog:
         self.check()
 
     def check(self) -> None:
-        """Check all cameras and the clock, and send the health report if it is due."""
+        """Check all cameras and the clock."""
         now_ns = self._clock.boottime_ns()
         for camera in self._cameras:
             self._check_camera(camera, now_ns)
         self._check_clock(now_ns)
-        if self._faults.changed.is_set() or self._report_pause.is_over(now_ns):
-            self._faults.changed.clear()
-            self._report_pause.begin(now_ns, self._report_interval_s)
-            self._send_health()
 
     def close(self) -> None:
         """Do nothing: no resource is held."""

@@ -1,7 +1,7 @@
 """Health stage: evaluates the health of the whole box once per second.
 
 The report goes to the degradation policy, to the machine's faults, to the live file that other programs
-of the box read, and to the flight recorder.
+of the box read, to the flight recorder, and to `on_report`, which sends it to the centre when it is due.
 """
 
 import logging
@@ -59,13 +59,12 @@ class AgentRun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HealthStage:
-    """Calls the level listeners at each change of level, and `on_check` at each check."""
+    """Calls the level listeners at each change of level, and `on_check` and `on_report` at each check."""
 
     name = "health"
 
     def __init__(
         self,
-        machine_monitor: MachineMonitor,
         flight_recorder: FlightRecorder,
         faults: FaultRegistry,
         clock: Clock,
@@ -74,8 +73,10 @@ class HealthStage:
         read_report: Callable[[MachineHealth], HealthReport],
         level_listeners: Sequence[Callable[[DegradationLevel], None]],
         on_check: Callable[[int], None],
+        on_report: Callable[[HealthReport, int], None],
     ) -> None:
-        self._machine_monitor = machine_monitor
+        """`on_report` gets the report of each check and its time."""
+        self._machine_monitor = MachineMonitor(run.state_dir, run.root)
         self._flight_recorder = flight_recorder
         self._fault_registry = faults
         self._machine_faults = MachineFaults(faults)
@@ -85,6 +86,7 @@ class HealthStage:
         self._read_report = read_report
         self._level_listeners = tuple(level_listeners)
         self._on_check = on_check
+        self._on_report = on_report
         self._degradation_policy = DegradationPolicy(clock.boottime_ns())
         self._due_ns = clock.boottime_ns()
         self._last_fault_codes: frozenset[str] = frozenset()
@@ -156,6 +158,7 @@ class HealthStage:
         if self._file_pause.is_over(now_ns):
             self._file_pause.begin(now_ns, FILE_INTERVAL_S)
             self._write(live)
+        self._on_report(report, now_ns)
 
     def close(self) -> None:
         """Mark the live file as that of a stopped agent, and store the disk's wear record."""

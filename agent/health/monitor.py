@@ -18,7 +18,6 @@ from agent.health.health_stage import AgentRun, HealthStage
 from agent.health.machine_faults import BOARD_SUBJECT
 from agent.health.stuck_cameras import StuckCameras
 from agent.health.update_fault import UpdateFault
-from agent.health.vitals.machine import MachineMonitor
 from agent.health.vitals.procfs import ProcFs
 from agent.reporting.payloads import Restarted
 
@@ -54,7 +53,7 @@ RESTART_FAULT_NS = 3600 * 1_000_000_000
 
 
 class HealthMonitor:
-    """Builds the health stages; `machine_health` is their part of the health report. Thread-safe."""
+    """Builds the health stages. Thread-safe."""
 
     def __init__(
         self,
@@ -65,6 +64,7 @@ class HealthMonitor:
         read_report: Callable[[MachineHealth], HealthReport],
         level_listeners: Sequence[Callable[[DegradationLevel], None]],
         on_clock_step: Callable[[ClockStep, int], None],
+        on_report: Callable[[HealthReport, int], None],
         has_update_feed: bool,
     ) -> None:
         self._clock = clock
@@ -72,10 +72,8 @@ class HealthMonitor:
         self._run = run
         self._procfs = ProcFs(run.root)
         self._started_ns = clock.boottime_ns()
-        self._machine_monitor = MachineMonitor(run.state_dir, run.root)
         self._flight_recorder = FlightRecorder(run.state_dir, clock, run.boot, run.id)
         self._health_stage = HealthStage(
-            self._machine_monitor,
             self._flight_recorder,
             faults,
             clock,
@@ -83,8 +81,8 @@ class HealthMonitor:
             read_report=read_report,
             level_listeners=level_listeners,
             on_check=self._on_check,
+            on_report=on_report,
         )
-        self.machine_health = self._health_stage.machine_health
         self.stages = (self._health_stage, self._flight_recorder)
         self._update_fault = UpdateFault(run.root, faults, has_feed=has_update_feed)
         self._lockout_fault = LockoutFault(run.state_dir, clock, run.boot, faults)

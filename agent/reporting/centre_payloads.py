@@ -34,7 +34,7 @@ class CentreState(msgspec.Struct, frozen=True, kw_only=True):
 
     listening: it stores and acknowledges. away: it will return; boxes keep messages for it.
     retired: it will not return. If no centre is left, a PUBACK frees messages. A centre that listens
-    publishes it again each minute and after each birth; boxes publish their birth again when one begins to.
+    publishes it again each ten minutes and after each birth; boxes publish their birth again when one begins to.
     """
 
     state: CentreStateName

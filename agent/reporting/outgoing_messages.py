@@ -22,8 +22,8 @@ from agent.reporting.payloads import (
 from agent.reporting.topics import EnvelopeFields
 
 MAX_SNAPSHOT_BYTES = 20_000
-HEALTH_EXPIRY_S = 120
-"""Four reports. An older one is of no use."""
+HEALTH_EXPIRY_INTERVALS, MIN_HEALTH_EXPIRY_S = 3, 120
+"""A health report is retained for three intervals of reports: an older one says nothing of the box now."""
 LIVE_EXPIRY_S = 5
 """An older picture of a live look is of no use."""
 
@@ -105,9 +105,9 @@ def build_traffic_counts_message(
     )
 
 
-def build_health_message(report: HealthReport, t_ns: int) -> OutgoingMessage:
-    """Return a health report's message. It is not stored: a newer report replaces it, and writing
-    each would wear out the disk. The time before a power cut is in the flight recorder.
+def build_health_message(report: HealthReport, t_ns: int, interval_s: float) -> OutgoingMessage:
+    """Return a health report's message, of a box that reports each `interval_s`. It is not stored: a newer report
+    replaces it, and writing each would wear out the disk. The time before a power cut is in the flight recorder.
     """
     return OutgoingMessage(
         topic="health",
@@ -115,7 +115,7 @@ def build_health_message(report: HealthReport, t_ns: int) -> OutgoingMessage:
         priority=Priority.HEALTH,
         t_ns=t_ns,
         data=msgspec.json.encode(report),
-        expiry_s=HEALTH_EXPIRY_S,
+        expiry_s=max(MIN_HEALTH_EXPIRY_S, round(HEALTH_EXPIRY_INTERVALS * interval_s)),
         newest_only=True,
     )
 

@@ -14,6 +14,7 @@ from agent.faults import diagnosis
 from agent.reporting.mqtt.connection import WILL_DELAY_S
 from agent.reporting.payloads import (
     DeclarationMessage,
+    Envelope,
     EventData,
     EventMessage,
     HealthMessage,
@@ -33,6 +34,8 @@ MAX_EVENTS = 3
 MAX_FAULTS = 20
 MAX_CAMERAS = 16
 MAX_REASONS = 4
+MAX_TIME_CHARS = 24
+"""Of RFC 3339 with milliseconds: such times sort as texts."""
 
 State = Literal["online", "lost", "stopped", "unknown"]
 Condition = Literal["lost", "critical", "stopped", "error", "warning", "unknown", "good"]
@@ -81,8 +84,9 @@ class CameraView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HealthView(msgspec.Struct, frozen=True, kw_only=True):
-    """A health report, as far as it is shown."""
+    """A health report, as far as it is shown. `time` is of the day, by the box's clock."""
 
+    time: str
     uptime_s: float
     shed_reason: str
     """Why the box sheds load; empty if it does not."""
@@ -117,6 +121,7 @@ class BoxView:
         """Why it has stopped."""
         self.health: HealthView | None = None
         self.faults: tuple[FaultView, ...] = ()
+        self._faults_time = ""
         self.events: tuple[EventView, ...] = ()
         """The newest first."""
         self.hour_counts = HourCounts()
@@ -165,8 +170,8 @@ class BoxView:
             case StatusMessage():
                 return self._update_status(message, arrival)
             case HealthMessage():
-                self.health = _to_health_view(message.data)
-                return self._update_faults(message.data.faults)
+                self.health = _to_health_view(message)
+                return self._update_faults(message.data.faults, message, arrival)
             case EventMessage():
                 return self._update_event(message.data)
             case TrafficCountsMessage():
@@ -192,7 +197,7 @@ class BoxView:
                 self._session = session
                 since, is_bound = sent or arrival.time, sent is None and arrival.retained
                 connected, change = since, f"online: {self.site}"
-                changes = self._update_faults(message.data.faults)
+                changes = self._update_faults(message.data.faults, message, arrival)
             case LostStatus():
                 if self._session is not None and session != self._session:
                     # The will of an earlier connection: the box is online again.
@@ -221,7 +226,14 @@ class BoxView:
             return change
         return f"{change} {'before' if self.is_since_bound else 'at'} {format_time(self.since)}"
 
-    def _update_faults(self, faults: tuple[Fault, ...]) -> list[str]:
+    def _update_faults(
+        self, faults: tuple[Fault, ...], message: Envelope, arrival: Arrival
+    ) -> list[str]:
+        """Take the faults of a birth or a health report. Both are retained, and come in any order."""
+        time = message.time[:MAX_TIME_CHARS]
+        if arrival.retained and time < self._faults_time:
+            return []
+        self._faults_time = time
         before = {fault.text: fault for fault in self.faults}
         self.faults = tuple(_to_fault_view(fault) for fault in faults[:MAX_FAULTS])
         now = {fault.text: fault for fault in self.faults}
@@ -293,9 +305,10 @@ def _to_event_view(data: EventData) -> EventView:
     )
 
 
-def _to_health_view(report: HealthReport) -> HealthView:
-    vitals = report.vitals
+def _to_health_view(message: HealthMessage) -> HealthView:
+    report, vitals = message.data, message.data.vitals
     return HealthView(
+        time=clean_text(message.time[11:19]),
         uptime_s=report.uptime_s,
         shed_reason=clean_text(str(diagnosis.shed_reason(report))),
         cameras=tuple(_iter_cameras(report)),

@@ -174,7 +174,7 @@ def _short_health(health: HealthView) -> str:
 
 
 def _health_text(health: HealthView) -> str:
-    parts = [f"up {health.uptime_s / 3600:.1f} h"]
+    parts = [f"{health.time} up {health.uptime_s / 3600:.1f} h"]
     parts += [f"sheds load: {health.shed_reason}"] if health.shed_reason else []
     parts += [f"{camera.name}: {camera.words}" for camera in health.cameras]
     parts += _machine_parts(health)

@@ -210,7 +210,7 @@ def test_without_a_service_manager_a_trial_that_fails_leaves_the_agent_running(
     assert pole.restarts == 1, "that of the version alone"
     assert pole.reasons()[0].startswith("rolled back: ")
     assert "no service manager would start the agent again" in caplog.text
-    assert pole.start().config.health.interval_s == 30
+    assert pole.start().config.health.interval_s == 600
 
 
 @pytest.mark.parametrize("damage", [lambda file: file.write_text("{}"), lambda file: file.unlink()])

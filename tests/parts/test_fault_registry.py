@@ -98,7 +98,7 @@ def test_an_unknown_code_cannot_be_raised(clock: ManualClock) -> None:
 def test_the_fault_recorder_counts_calls_of_the_agent_and_not_of_a_test(clock: ManualClock) -> None:
     witness = RaisedFaultRecorder()
     board = FaultRegistry(clock.boottime_ns)
-    rounds = CameraWatchdog([], board, clock, lambda: None, 30)
+    rounds = CameraWatchdog([], board, clock)
     clock.synced = False
     clock.advance_s(CLOCK_SYNC_TIMEOUT_S)
     with witness.recording():
@@ -143,7 +143,7 @@ def test_outside_the_agent(clock):
 
 @pytest.mark.raises_fault("SYS-01")
 def test_inside_the_agent(clock):
-    rounds = CameraWatchdog([], FaultRegistry(clock.boottime_ns), clock, lambda: None, 30)
+    rounds = CameraWatchdog([], FaultRegistry(clock.boottime_ns), clock)
     clock.synced = False
     clock.advance_s(CLOCK_SYNC_TIMEOUT_S)
     rounds.check()
@@ -159,20 +159,6 @@ def test_a_fault_keeps_its_first_time_and_its_newest_detail(clock: ManualClock) 
     (fault,) = board.active()
     assert (fault.since_ns, fault.detail) == (began_ns, "refused")
     assert (fault.severity, fault.title) == (FAULTS["CAM-01"].severity, FAULTS["CAM-01"].title)
-
-
-def test_only_a_raised_or_cleared_fault_is_a_change(clock: ManualClock) -> None:
-    board = FaultRegistry(clock.boottime_ns)
-    board.clear("CAM-01", "north")
-    assert not board.changed.is_set()
-    board.raise_fault("CAM-01", "north", Message("x"))
-    assert board.changed.is_set()
-    board.changed.clear()
-    board.raise_fault("CAM-01", "north", Message("y"))
-    assert not board.changed.is_set()
-    board.clear("CAM-01", "north")
-    assert board.changed.is_set()
-    assert board.active() == ()
 
 
 def test_the_same_code_on_two_cameras_is_two_faults(clock: ManualClock) -> None:

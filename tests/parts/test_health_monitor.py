@@ -49,6 +49,7 @@ class Box:
         self.board = FaultRegistry(clock.boottime_ns)
         self.levels: list[DegradationLevel] = []
         self.clock_steps: list[ClockStep] = []
+        self.reports: list[HealthReport] = []
         self.condition = HealthMonitor(
             AgentRun(id=run, boot=boot, state_dir=self.state, root=self.machine.root),
             clock,
@@ -57,6 +58,7 @@ class Box:
             level_listeners=[self.levels.append],
             has_update_feed=False,
             on_clock_step=lambda step, _t_ns: self.clock_steps.append(step),
+            on_report=lambda report, _t_ns: self.reports.append(report),
         )
         self.pulse, self.flight = self.condition.stages
 
@@ -121,7 +123,9 @@ def test_heat_lowers_the_level_and_is_in_the_faults_the_file_and_the_flight_reco
     live = health_file.read(box.state / "run", "boot-1")
     assert live is not None
     assert live.report.vitals.soc_celsius == 90.0
-    assert live.report.degradation == box.condition.machine_health().degradation
+    assert live.report in box.reports
+    assert live.report.degradation is not None
+    assert live.report.degradation.level == "record_only"
     last = read_pages(box.state / FILE_NAME)[-1].samples[-1]
     assert (last.level, last.soc_celsius) == ("record_only", 90.0)
     box.machine.set_celsius(60.0)

@@ -66,8 +66,6 @@ class Pole:
             ],
             self.faults,
             self.clock,
-            lambda: None,
-            30,
             self.cameras,
         )
 

@@ -3,7 +3,6 @@
 import pytest
 
 from agent.base.clock import BENCH_SOURCE, ClockTrust
-from agent.base.message import Message
 from agent.base.view_condition import ViewCondition, ViewLimit, ViewState
 from agent.capture.capture_stage import CaptureCounts
 from agent.faults.registry import FaultRegistry
@@ -56,7 +55,7 @@ def test_a_lost_camera_has_one_fault_that_follows_its_cause_until_it_delivers(
     clock: ManualClock,
 ) -> None:
     camera, faults = Camera(), FaultRegistry(clock.boottime_ns)
-    rounds = CameraWatchdog([camera.watched(clock)], faults, clock, lambda: None, 30)
+    rounds = CameraWatchdog([camera.watched(clock)], faults, clock)
     camera.last_ns = clock.now_ns
     rounds.check()
     clock.advance_s(LOST_AFTER_S - 0.1)
@@ -82,7 +81,7 @@ def test_a_lost_camera_has_one_fault_that_follows_its_cause_until_it_delivers(
 def test_a_camera_that_never_opened_is_distinguished(clock: ManualClock) -> None:
     camera, faults = Camera(), FaultRegistry(clock.boottime_ns)
     camera.open = False
-    rounds = CameraWatchdog([camera.watched(clock)], faults, clock, lambda: None, 30)
+    rounds = CameraWatchdog([camera.watched(clock)], faults, clock)
     clock.advance_s(LOST_AFTER_S)
     rounds.check()
     assert [(fault.code, fault.detail) for fault in faults.active()] == [("CAM-01", "refused")]
@@ -92,7 +91,7 @@ def test_a_camera_that_never_opened_is_distinguished(clock: ManualClock) -> None
 def test_a_stuck_camera_is_a_fault_of_its_own_at_once(clock: ManualClock) -> None:
     camera, faults = Camera(), FaultRegistry(clock.boottime_ns)
     camera.open, camera.stuck, camera.last_ns = False, True, clock.now_ns
-    rounds = CameraWatchdog([camera.watched(clock)], faults, clock, lambda: None, 30)
+    rounds = CameraWatchdog([camera.watched(clock)], faults, clock)
     rounds.check()
     assert [(fault.code, fault.detail) for fault in faults.active()] == [("CAM-03", "refused")]
 
@@ -101,7 +100,7 @@ def test_a_stuck_camera_is_a_fault_of_its_own_at_once(clock: ManualClock) -> Non
 def test_a_camera_whose_masks_fail_is_not_blamed_for_its_silence(clock: ManualClock) -> None:
     camera, faults = Camera(), FaultRegistry(clock.boottime_ns)
     camera.open, camera.mask_error = False, "scene.toml: no such file"
-    rounds = CameraWatchdog([camera.watched(clock)], faults, clock, lambda: None, 30)
+    rounds = CameraWatchdog([camera.watched(clock)], faults, clock)
     clock.advance_s(10 * LOST_AFTER_S)
     rounds.check()
     assert faults.active() == ()
@@ -113,7 +112,7 @@ def test_a_camera_whose_masks_fail_is_not_blamed_for_its_silence(clock: ManualCl
 
 def test_a_camera_that_was_shed_is_not_lost_for_that_time(clock: ManualClock) -> None:
     camera, faults = Camera(), FaultRegistry(clock.boottime_ns)
-    rounds = CameraWatchdog([camera.watched(clock)], faults, clock, lambda: None, 30)
+    rounds = CameraWatchdog([camera.watched(clock)], faults, clock)
     camera.last_ns = clock.now_ns
     rounds.check()
     camera.open, camera.shed = False, True
@@ -138,7 +137,7 @@ def pass_s(camera: Camera, clock: ManualClock, rounds: CameraWatchdog, fps: int,
 def test_a_camera_at_half_its_target_rate_is_a_fault_after_a_minute(clock: ManualClock) -> None:
     camera, faults = Camera(), FaultRegistry(clock.boottime_ns)
     camera.target_detect_fps = 10.0
-    rounds = CameraWatchdog([camera.watched(clock)], faults, clock, lambda: None, 30)
+    rounds = CameraWatchdog([camera.watched(clock)], faults, clock)
     pass_s(camera, clock, rounds, 4, 60)
     assert faults.active() == ()
     pass_s(camera, clock, rounds, 4, 3)
@@ -153,25 +152,12 @@ def test_a_camera_at_half_its_target_rate_is_a_fault_after_a_minute(clock: Manua
 @pytest.mark.raises_fault("CAM-02")
 def test_a_silent_camera_and_one_without_a_target_rate_are_not_slow(clock: ManualClock) -> None:
     camera, faults = Camera(), FaultRegistry(clock.boottime_ns)
-    rounds = CameraWatchdog([camera.watched(clock)], faults, clock, lambda: None, 30)
+    rounds = CameraWatchdog([camera.watched(clock)], faults, clock)
     pass_s(camera, clock, rounds, 4, 300)
     assert faults.active() == ()
     camera.target_detect_fps = 10.0
     pass_s(camera, clock, rounds, 0, 300)
     assert [fault.code for fault in faults.active()] == ["CAM-02"]
-
-
-def test_health_is_sent_first_when_due_and_at_once_on_a_change(clock: ManualClock) -> None:
-    sent: list[int] = []
-    faults = FaultRegistry(clock.boottime_ns)
-    rounds = CameraWatchdog([], faults, clock, lambda: sent.append(clock.now_ns), 30)
-    begin_ns = clock.now_ns
-    for second in range(62):
-        if second == 40:
-            faults.raise_fault("SYS-01", "clock", Message("no time server answers"))
-        rounds.check()
-        clock.advance_s(1)
-    assert [(t_ns - begin_ns) // 10**9 for t_ns in sent] == [0, 30, 40]
 
 
 class BenchClock(ManualClock):
@@ -185,7 +171,7 @@ class BenchClock(ManualClock):
 def test_the_clock_of_a_bench_is_a_fault_at_once_and_for_good() -> None:
     clock = BenchClock()
     faults = FaultRegistry(clock.boottime_ns)
-    rounds = CameraWatchdog([], faults, clock, lambda: None, 30)
+    rounds = CameraWatchdog([], faults, clock)
     for _ in range(2):
         rounds.check()
         (fault,) = faults.active()
@@ -197,7 +183,7 @@ def test_the_clock_of_a_bench_is_a_fault_at_once_and_for_good() -> None:
 def test_a_clock_that_is_never_set_is_a_fault_after_a_while(clock: ManualClock) -> None:
     clock.synced = False
     faults = FaultRegistry(clock.boottime_ns)
-    rounds = CameraWatchdog([], faults, clock, lambda: None, 30)
+    rounds = CameraWatchdog([], faults, clock)
     clock.advance_s(CLOCK_SYNC_TIMEOUT_S - 1)
     rounds.check()
     assert faults.active() == ()
@@ -216,7 +202,7 @@ def view(state: ViewState, *limits: ViewLimit) -> ViewCondition:
 @pytest.mark.raises_fault("CAM-07", "CAM-08", "CAM-09")
 def test_a_limit_of_the_view_for_which_a_person_must_act_is_a_fault(clock: ManualClock) -> None:
     camera, faults = Camera(), FaultRegistry(clock.boottime_ns)
-    rounds = CameraWatchdog([camera.watched(clock)], faults, clock, lambda: None, 30)
+    rounds = CameraWatchdog([camera.watched(clock)], faults, clock)
     untrusted = "counts are not to be trusted: "
     table: list[tuple[ViewCondition | None, list[tuple[str, str]]]] = [
         (None, []),

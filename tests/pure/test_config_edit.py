@@ -82,7 +82,7 @@ def test_every_key_that_may_be_set_is_listed_with_its_value() -> None:
     assert dict(list_editable_keys(EXAMPLE)) == {
         "box.site": "Bd Mohammed V / Rue Chaouia",
         "broker.url": "mqtts://centre.example:8883",
-        "health.interval_s": "30.0",
+        "health.interval_s": "600.0",
         "console.language": "en",
         "console.idle_logout_s": "600.0",
         "camera.north.options.url": "rtsp://10.0.0.21/(left out)",

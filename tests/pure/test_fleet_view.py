@@ -85,6 +85,21 @@ def test_a_box_that_was_lost_before_has_the_site_of_its_declaration() -> None:
     assert view.site == "Bd Zerktouni"
 
 
+@pytest.mark.parametrize("is_health_first", [True, False])
+def test_of_retained_messages_the_newest_has_the_faults(*, is_health_first: bool) -> None:
+    dark, full = fault(), fault("STO-01", "critical", "footage", "the disk is full")
+    birth = status(faults=(dark,))
+    report = health(faults=(full,), time="2026-11-03T11:50:00.000Z")
+    fleet = FleetView()
+    for message in (report, birth) if is_health_first else (birth, report):
+        fleet.update(message, arrival(retained=True))
+    (view,) = fleet.ranked()
+    assert [each.code for each in view.faults] == ["STO-01"]
+    # A birth of now counts, whatever the time of a report was.
+    fleet.update(birth, arrival())
+    assert [each.code for each in view.faults] == ["CAM-01"]
+
+
 def test_a_repeated_status_is_no_change() -> None:
     fleet = FleetView()
     fleet.update(status("lost"), arrival())

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from agent.app.health import LIVE_REPORT_SAMPLES, HealthReporter, HealthSources
+from agent.app.health import HealthReporter, HealthSources
 from agent.base.health_model import (
     CameraHealth,
     ClockHealth,
@@ -79,20 +79,16 @@ def machine() -> MachineHealth:
     )
 
 
-def test_the_live_report_has_rates_of_the_last_seconds_and_the_centres_of_its_own_span() -> None:
+def test_a_report_has_rates_of_the_last_seconds() -> None:
     clock = ManualClock()
     lens = Lens(clock)
     reporter = HealthReporter(clock, [lens], sources())  # type: ignore[list-item]
     for second in range(1, 61):
         clock.advance_s(1)
         lens.captured += 10 if second <= 30 else 2
-        live = reporter.live_report(machine())
-    assert live.link == LinkHealth(adapter="eth0", round_trip_ms=12.5)
-    assert (live.cameras[0].stream_fps, live.cameras[0].detect_fps) == (2.0, 1.0)
-    assert reporter.report_since_last(machine()).cameras[0].stream_fps == 6.0
-    clock.advance_s(LIVE_REPORT_SAMPLES)
-    lens.captured += 20
-    assert reporter.report_since_last(machine()).cameras[0].stream_fps == 2.0
+        report = reporter.report(machine())
+    assert report.link == LinkHealth(adapter="eth0", round_trip_ms=12.5)
+    assert (report.cameras[0].stream_fps, report.cameras[0].detect_fps) == (2.0, 1.0)
 
 
 def test_the_time_of_an_inference_is_the_mean_of_its_span_and_none_without_one() -> None:

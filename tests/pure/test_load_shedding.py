@@ -125,7 +125,7 @@ class Rested:
             on_check=lambda _t_ns, _last_ns: self._look(),
             is_shed=lambda: self.rests,
         )
-        self.rounds = CameraWatchdog([watched], self.faults, clock, lambda: None, 30)
+        self.rounds = CameraWatchdog([watched], self.faults, clock)
 
     def _look(self) -> None:
         self.looked += 1

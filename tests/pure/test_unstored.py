@@ -30,7 +30,7 @@ class Waiting:
 
 
 def report(t_s: float) -> OutgoingMessage:
-    return outgoing_messages.build_health_message(REPORT, int(t_s * 1e9))
+    return outgoing_messages.build_health_message(REPORT, int(t_s * 1e9), 600)
 
 
 def test_a_newer_message_of_a_topic_replaces_the_waiting_one() -> None:

@@ -15,6 +15,7 @@ from agent.faults.registry import FaultRegistry
 from agent.health.flight_recorder import FlightRecorder
 from agent.health.health_stage import AgentRun
 from agent.health.monitor import HealthMonitor, LockoutFault
+from agent.health.rates import CameraRates
 from agent.health.stuck_cameras import StuckCameras
 from tests.conftest import ManualClock
 from tests.whole.no_room import no_room
@@ -115,7 +116,9 @@ def test_a_model_of_one_s_own_is_named_by_the_path_of_its_card(tmp_path: Path) -
 
 
 def models_of(agent: Agent) -> list[str | None]:
-    return [detector.model for detector in agent.health.report().detectors]
+    rates = CameraRates(stream_fps=0, detect_fps=0, inferences_per_s=0, inference_ms=None)
+    detectors = [pipeline.detector_health(rates) for pipeline in agent.pipelines]
+    return [detector.model for detector in detectors if detector is not None]
 
 
 @pytest.mark.raises_fault("DET-01")
@@ -156,6 +159,7 @@ def test_an_unrequested_end_is_reported_by_the_next_run(tmp_path: Path, clock: M
             level_listeners=[],
             has_update_feed=False,
             on_clock_step=lambda _step, _t_ns: None,
+            on_report=lambda _report, _t_ns: None,
         )
 
     cameras = StuckCameras(tmp_path, tmp_path / "run", clock, "boot-1")

@@ -26,6 +26,7 @@ from drivers.av_stream import frame_planes
 from drivers.masking import MASK_CHROMA, MASK_LUMA
 from drivers.media import Frame, Point
 from tests.whole.drawn_clip import write_street_clip
+from tests.whole.report.reporting_box import wait_until
 from tests.whole.rig import TIMEOUT_S, AgentBox, RunningCentre, make_agent
 
 CONFIG = """
@@ -221,9 +222,7 @@ def test_masks_that_cannot_be_stored_close_the_camera(street: Street) -> None:
     (street.state / mask_store.MASKS_DIR).symlink_to(street.state / "a disk that is away" / "masks")
 
     def is_reported(agent: Agent) -> bool:
-        changed = agent.faults.changed
-        while not any(fault.code == "MSK-01" for fault in agent.faults.active()):
-            assert changed.wait(TIMEOUT_S)
+        wait_until(lambda: any(fault.code == "MSK-01" for fault in agent.faults.active()))
         return not any(lane.counts().is_open for lane in agent.pipelines)
 
     street.run(DRAWN, MASK, is_reported)

@@ -13,7 +13,7 @@ import pytest
 from agent.app import box_context
 from agent.app.agent import Agent
 from agent.base.clock import ClockTrust, SystemClock
-from agent.base.health_model import HealthReport
+from agent.base.health_model import Fault
 from agent.capture import camera_source
 from agent.config_change.start_config import StartConfig
 from agent.health.reboot_request import REBOOT_FILE
@@ -79,8 +79,8 @@ class Box:
         self._file = folder / "vigie.toml"
         self._machine = FakeProcFs(folder / "machine", self.state)
 
-    def live(self, until: Callable[[Agent], bool]) -> tuple[HealthReport, list[str]]:
-        """One run: its report once `until` is true for it, and its notifications to systemd."""
+    def live(self, until: Callable[[Agent], bool]) -> tuple[tuple[Fault, ...], list[str]]:
+        """One run: its faults once `until` is true for it, and its notifications to systemd."""
         clock, watchdog = OldBoot(), Watchdog()
         config, cameras = camera_source.load_sources(self._file, clock)
         agent = Agent(
@@ -97,13 +97,13 @@ class Box:
             wait_until(lambda: until(agent))
             watchdog.lines.clear()
             agent.supervisor.check()
-            return agent.health.report(), list(watchdog.lines)
+            return agent.faults.active(), list(watchdog.lines)
         finally:
             assert agent.stop()
 
 
-def reported(report: HealthReport, code: str) -> str:
-    return " / ".join(fault.detail for fault in report.faults if fault.code == code)
+def reported(faults: tuple[Fault, ...], code: str) -> str:
+    return " / ".join(fault.detail for fault in faults if fault.code == code)
 
 
 def is_reported(agent: Agent) -> bool:
@@ -117,19 +117,19 @@ def test_a_camera_stuck_in_the_kernel_costs_three_runs_and_then_a_reported_reboo
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "run"))
     box = Box(tmp_path)
     for number in range(1, MAX_RUNS + 1):
-        report, lines = box.live(is_reported)
-        assert reported(report, "CAM-03").endswith(
+        faults, lines = box.live(is_reported)
+        assert reported(faults, "CAM-03").endswith(
             f"{MESSAGE}; the agent restarts, {number} of {MAX_RUNS}"
         )
         assert lines == ["STATUS=stuck, waiting for a restart: north"]
         assert not (box.runtime / REBOOT_FILE).exists()
-    report, lines = box.live(is_reported)
-    assert "a reboot of the board was requested" in reported(report, "CAM-03")
+    faults, lines = box.live(is_reported)
+    assert "a reboot of the board was requested" in reported(faults, "CAM-03")
     assert lines == ["WATCHDOG=1", "STATUS=running"]
     assert (box.runtime / REBOOT_FILE).exists()
 
     monkeypatch.setattr(box_context, "boot_id", lambda: "the next boot")
-    report, _ = box.live(is_reported)
+    faults, _ = box.live(is_reported)
     cause = "camera_stuck: the agent requested a reboot: camera north was stuck in the kernel"
-    assert reported(report, "SYS-06") == cause
-    assert "the agent restarts, 1 of" in reported(report, "CAM-03")
+    assert reported(faults, "SYS-06") == cause
+    assert "the agent restarts, 1 of" in reported(faults, "CAM-03")

@@ -93,7 +93,7 @@ def unstored_forms(
     max_packet_bytes: int,
     shrink: ShrinkJpeg,
 ) -> Iterator[Publication]:
-    """Yield the forms of a health report, or of a picture of a live look."""
+    """Yield the forms of a health report, which is retained, or of a picture of a live look."""
     if outgoing.type == "snapshot" and outgoing.header is not None:
         topic = topics.up_topic(box, outgoing.topic)
         yield from _snapshot_forms(
@@ -105,6 +105,7 @@ def unstored_forms(
             topic=topics.up_topic(box, outgoing.topic),
             payload=topics.encode(outgoing.type, envelope, data),
             expiry_s=outgoing.expiry_s,
+            is_retained=True,
         )
 
 

@@ -26,7 +26,7 @@ class MessageSubmitter:
     """Puts messages into the outbox. Thread-safe.
 
     Events and receipts whose commit failed (a full or read-only disk) are put again at the next
-    message or `resubmit_failed`, which comes with each health report, because no later message
+    message or `resubmit_failed`, which comes each half minute, because no later message
     repeats their content. Other messages get one attempt: the next of their kind replaces them.
     """
 

@@ -135,7 +135,7 @@ def test_pictures_health_and_a_restart_are_made_small_enough_for_the_broker(
         box.outbox.put(outgoing_messages.build_receipt_message(RESTARTED, 1))
         assert box.outbox.put(make_event(1)).wait(60)
         box.session.unstored.put(
-            outgoing_messages.build_health_message(large_report(), CLOCK.boottime_ns())
+            outgoing_messages.build_health_message(large_report(), CLOCK.boottime_ns(), 600)
         )
         wait_until(lambda: box.outbox.depth == 0)
         centre.wait_for(lambda: len(messages(centre, HealthMessage)) == 1)

@@ -2,6 +2,7 @@
 with one each.
 """
 
+import random
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -20,7 +21,10 @@ from agent.reporting.mqtt.packets import ReceivedPublish, Will
 from agent.reporting.mqtt.send_window import MAX_UNACKED
 from agent.reporting.mqtt.session import MqttSession
 from agent.reporting.outbox.outbox import Outbox
-from centre.client import ASSERT_INTERVAL_S, ActingCentre, CentreClient
+from agent.reporting.payloads import StatusMessage
+from bench.street_day import QUIET, StreetReports
+from centre.ack_schedule import QUIET_S
+from centre.client import ASSERT_INTERVAL_S, ActingCentre, CentreClient, ReceivedMessage
 from centre.store import CentreStore
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.conftest import CLOCK, event_number, make_event
@@ -229,7 +233,51 @@ def test_a_listening_centre_announces_itself_after_a_birth_and_against_a_late_wi
             assert len(watcher.births()) <= 2
 
 
-def test_a_listening_centre_announces_itself_each_minute(broker: Mosquitto, tmp_path: Path) -> None:
+def test_the_counts_and_the_chain_head_of_a_minute_have_one_acknowledgement(
+    broker: Mosquitto, tmp_path: Path
+) -> None:
+    passed_s = 0.0
+    store = CentreStore.open(tmp_path / "centre.db")
+    received: list[ReceivedMessage] = []
+    centre = CentreClient(
+        config(broker),
+        received.append,
+        FastRandom(1),
+        lambda: CLOCK.boottime_ns() + round(passed_s * 1e9),
+        centre=ActingCentre(store=store, name="city"),
+    )
+    spy = BareClient(config(broker), "spy")
+    spy.link.subscribe([centre_topics.ack_topic("pole-17", "city")])
+
+    def run_until(is_so: Callable[[], bool]) -> None:
+        while not is_so():
+            centre.run_once(threading.Event())
+
+    def next_upto() -> int:
+        acknowledged = spy.wait_for(ReceivedPublish)
+        assert isinstance(acknowledged, ReceivedPublish)
+        return msgspec.json.decode(acknowledged.payload, type=Ack).upto
+
+    reports = StreetReports(QUIET, random.Random(1), CLOCK.utc)
+    now_ns = CLOCK.boottime_ns()
+    run_until(centre.online.is_set)
+    with ReportingBox(config(broker), tmp_path) as box:
+        run_until(lambda: any(isinstance(item.message, StatusMessage) for item in received))
+        assert next_upto() == 0
+        passed_s += QUIET_S
+        assert box.outbox.put(reports.counts(now_ns)).wait(10)
+        run_until(lambda: any("/up/flow/" in item.topic for item in received))
+        assert box.outbox.put(reports.custody_head(1, now_ns)).wait(10)
+        run_until(lambda: box.outbox.depth == 0)
+        assert next_upto() == 2
+    centre.close()
+    store.close()
+    spy.link.close()
+
+
+def test_a_listening_centre_announces_itself_each_ten_minutes(
+    broker: Mosquitto, tmp_path: Path
+) -> None:
     passed_s = 0.0
     store = CentreStore.open(tmp_path / "centre.db")
     client = CentreClient(

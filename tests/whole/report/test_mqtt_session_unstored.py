@@ -15,6 +15,7 @@ from tests.whole.report.conftest import CLOCK
 from tests.whole.report.reporting_box import BareClient, CentreListener, ReportingBox, wait_until
 
 S = 1_000_000_000
+INTERVAL_S = 600
 
 
 def config(broker: Mosquitto) -> BrokerConfig:
@@ -24,7 +25,7 @@ def config(broker: Mosquitto) -> BrokerConfig:
 def tell(box: ReportingBox, uptime_s: float, age_s: float = 0.0) -> None:
     report = msgspec.structs.replace(REPORT, uptime_s=uptime_s)
     t_ns = CLOCK.boottime_ns() - int(age_s * S)
-    box.session.unstored.put(outgoing_messages.build_health_message(report, t_ns))
+    box.session.unstored.put(outgoing_messages.build_health_message(report, t_ns, INTERVAL_S))
 
 
 def reported(listener: CentreListener) -> list[float]:
@@ -53,6 +54,20 @@ def test_a_health_report_is_sent_at_once_without_a_number_and_without_the_disk(
         assert first.data == msgspec.structs.replace(REPORT, uptime_s=1.0)
 
 
+def test_the_newest_report_is_retained_for_three_intervals(
+    broker: Mosquitto, tmp_path: Path
+) -> None:
+    with CentreListener(config(broker)) as first, ReportingBox(config(broker), tmp_path) as box:
+        tell(box, 1.0)
+        first.wait_for(lambda: reported(first) == [1.0])
+        with CentreListener(config(broker)) as later:
+            later.wait_for(lambda: reported(later) == [1.0])
+    (item,) = [item for item in later.received if isinstance(item.message, HealthMessage)]
+    assert item.retained
+    assert item.expiry_s is not None
+    assert 2 * INTERVAL_S < item.expiry_s <= 3 * INTERVAL_S
+
+
 def test_while_the_broker_is_away_only_the_newest_report_waits(
     broker: Mosquitto, tmp_path: Path
 ) -> None:
@@ -62,7 +77,7 @@ def test_while_the_broker_is_away_only_the_newest_report_waits(
         tell(box, 2.0)
         with box:
             watcher.wait_for(lambda: reported(watcher) == [2.0])
-            tell(box, 3.0, age_s=outgoing_messages.HEALTH_EXPIRY_S + 1)
+            tell(box, 3.0, age_s=outgoing_messages.HEALTH_EXPIRY_INTERVALS * INTERVAL_S + 1)
             watcher.wait_for(lambda: watcher.status_names() == ["OnlineStatus"])
             tell(box, 4.0)
             watcher.wait_for(lambda: reported(watcher)[-1:] == [4.0])

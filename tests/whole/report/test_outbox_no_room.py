@@ -280,7 +280,7 @@ def test_an_unreadable_outbox_is_a_fault_and_does_not_silence_health(
             assert (health.depth, health.oldest_age_s) == (3, None)
             assert "cannot be read" in (kept.reported("STO-01", "outbox reader") or "")
             session.unstored.put(
-                outgoing_messages.build_health_message(REPORT, CLOCK.boottime_ns())
+                outgoing_messages.build_health_message(REPORT, CLOCK.boottime_ns(), 600)
             )
             run_until(stage, reported)
             # Through the connection's own trouble with it, too: it stays connected.
