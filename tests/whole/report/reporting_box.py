@@ -23,7 +23,7 @@ from agent.reporting.mqtt.packet_properties import MAX_PACKET_BYTES
 from agent.reporting.mqtt.session import MqttSession
 from agent.reporting.outbox.outbox import Outbox
 from agent.reporting.payloads import OnlineStatus, StatusMessage
-from agent.runtime.stage import StageThread
+from agent.runtime.stage import Stage, StageThread
 from centre.client import DEFAULT_CENTRE, ActingCentre, CentreClient, ReceivedMessage
 from centre.store import CentreStore
 from tests.whole.report.conftest import CLOCK, event_number, open_outbox
@@ -204,7 +204,7 @@ def wait_until(condition: Callable[[], object], timeout_s: float = TIMEOUT_S) ->
         never_set.wait(0.005)
 
 
-def run_until(stage: MqttStage, condition: Callable[[], object]) -> None:
+def run_until(stage: Stage, condition: Callable[[], object]) -> None:
     """Run the stage on this thread until the condition holds."""
     never = threading.Event()
     deadline_ns = CLOCK.boottime_ns() + int(TIMEOUT_S * 1e9)
