@@ -159,8 +159,9 @@ class Health:
         if self._resubmit_pause.is_over(t_ns):
             self._resubmit_pause.begin(t_ns, RESUBMIT_INTERVAL_S)
             self._uplink.submitter.resubmit_failed()
-        if self._schedule.is_due(report, t_ns):
-            self._uplink.session.unstored.put(
+        session = self._uplink.session
+        if self._schedule.is_due(report, session.online_session(), t_ns):
+            session.unstored.put(
                 outgoing_messages.build_health_message(report, t_ns, self._interval_s)
             )
 

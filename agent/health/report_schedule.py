@@ -20,21 +20,18 @@ class ReportSchedule:
         # Reports come each second, so one that is half a second early is the one of this interval.
         self._interval_ns = int((interval_s - 0.5) * 1e9)
         self._changes = TokenBucket(1 / CHANGE_INTERVAL_S, MAX_CHANGES, now_ns)
-        self._sent_states: tuple[object, ...] | None = None
-        """Of the report that was sent last; None if none was sent on this connection."""
+        self._sent_states: tuple[object, ...] = ()
+        """The session and the states of the report that was sent last."""
         self._sent_ns = now_ns
 
-    def is_due(self, report: HealthReport, now_ns: int) -> bool:
-        """Return whether to send this report. One that is due counts as sent."""
-        if not report.outbox.connected:
-            self._sent_states = None
+    def is_due(self, report: HealthReport, session: int | None, now_ns: int) -> bool:
+        """Return whether to send this report in `session`, None if there is none. One that is due counts as sent."""
+        if session is None:
             return False
-        states = _read_states(report)
-        is_first = self._sent_states is None
-        if is_first or now_ns - self._sent_ns < self._interval_ns:
-            has_changed = states != self._sent_states
-            if not has_changed or self._changes.take(now_ns) > 0:
-                return False
+        states = (session, *_read_states(report))
+        is_interval_over = now_ns - self._sent_ns >= self._interval_ns
+        if not is_interval_over and (states == self._sent_states or self._changes.take(now_ns) > 0):
+            return False
         self._sent_states, self._sent_ns = states, now_ns
         return True
 

@@ -55,10 +55,16 @@ def stage(state: str, age_s: float = 0.0) -> StageHealth:
     )
 
 
-def sent_s(seconds: int, report_at: Callable[[int], HealthReport]) -> list[int]:
+def sent_s(
+    seconds: int,
+    report_at: Callable[[int], HealthReport],
+    session_at: Callable[[int], int | None] = lambda _: 1,
+) -> list[int]:
     """The seconds whose report is sent."""
     schedule = ReportSchedule(INTERVAL_S, 0)
-    return [s for s in range(seconds) if schedule.is_due(report_at(s), s * 1_000_000_000)]
+    return [
+        s for s in range(seconds) if schedule.is_due(report_at(s), session_at(s), s * 1_000_000_000)
+    ]
 
 
 def test_without_a_change_a_report_is_sent_at_the_begin_and_each_interval() -> None:
@@ -125,8 +131,8 @@ def test_a_reading_waits_for_the_next_report(before: HealthReport, after: Health
 
 
 def test_a_connection_begins_with_a_report_and_none_is_made_without_one() -> None:
-    offline = with_outbox(REPORT, connected=False)
-    assert sent_s(900, lambda s: offline if s < 50 or 100 <= s < 800 else REPORT) == [50, 800]
+    sessions = [None] * 50 + [1] * 50 + [None] * 700 + [2] * 10 + [3] * 90
+    assert sent_s(900, lambda _: REPORT, lambda s: sessions[s]) == [50, 800, 810]
 
 
 def test_a_fault_that_flaps_is_bounded_and_its_last_state_is_sent() -> None:
@@ -143,4 +149,9 @@ def test_a_fault_that_flaps_is_bounded_and_its_last_state_is_sent() -> None:
 def test_a_report_of_the_shortest_interval_is_sent_at_each_check_also_if_a_check_is_early() -> None:
     schedule = ReportSchedule(1, 0)
     checks_s = (0.0, 1.0, 1.99, 3.01, 4.0)
-    assert all(schedule.is_due(REPORT, int(t_s * 1e9)) for t_s in checks_s)
+    assert all(schedule.is_due(REPORT, 1, int(t_s * 1e9)) for t_s in checks_s)
+
+
+def test_a_connection_that_flaps_is_bounded_too() -> None:
+    sent = sent_s(3600, lambda _: REPORT, lambda s: s)
+    assert len(sent) <= MAX_CHANGES + 3600 / CHANGE_INTERVAL_S + 3600 / INTERVAL_S
