@@ -115,7 +115,7 @@ lock: ## resolve requirements.lock from pyproject.toml again, with hashes
 	$(PYTHON) -m venv .cache/lock
 	.cache/lock/bin/pip install --quiet uv==0.13.8
 	.cache/lock/bin/uv pip compile --quiet --universal --generate-hashes --no-header \
-	  --python-version 3.11 --extra centre --extra dev --output-file requirements.lock pyproject.toml
+	  --python-version 3.11 --extra centre --extra count --extra dev --output-file requirements.lock pyproject.toml
 	# What a box has of it, on the Python of its image.
 	.cache/lock/bin/uv pip compile --quiet --universal --generate-hashes --no-header \
 	  --python-version 3.13 --constraint requirements.lock \

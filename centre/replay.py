@@ -3,30 +3,22 @@
 It runs the box's own code without threads or a clock, so two runs produce the same bytes.
 """
 
-import math
-import os
 import random
-import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, Literal, Self
 
 import msgspec
 
-from agent.base import checked_convert
-from agent.base.atomic_file import open_replacement
 from agent.base.clock import ClockTrust, rfc3339
 from agent.base.errors import UserError
+from agent.base.event_lifecycle import NewId
 from agent.base.model import (
-    BoundingBox,
     Event,
     FrameResult,
-    GroundMotion,
     Label,
     LineCounts,
     SpeedCounts,
@@ -36,42 +28,32 @@ from agent.base.speed_bands import add_speeds
 from agent.base.uuid7 import uuid7_factory
 from agent.base.view_condition import VIEW_LIMITS, ViewLimit
 from agent.config.configuration import DetectConfig
-from agent.detection import model_card
 from agent.detection import scene as scenes
-from agent.detection.geometry import round_box
-from agent.detection.pipeline import DetectionPipeline
-from agent.detection.rule_engine import RuleEngine
 from agent.detection.scene import Scene
-from agent.detection.tflite import TfliteDetector
 from agent.reporting import outgoing_messages, topics
 from agent.reporting.topics import EnvelopeFields
 from centre.annotated_video import AnnotatedVideo
-from centre.runtime_notices import hidden_notices
-from drivers import catalog
-from drivers.av_stream import open_video_source
-from drivers.contracts import Camera, StreamRequest
-from drivers.errors import DriverError
-from drivers.media import NS_PER_S, Frame
+from centre.film_player import (
+    DETECT_FPS,
+    FilmPlayer,
+    header_warnings,
+    read_header,
+    scene_warnings,
+    to_s,
+    track_records,
+)
+from centre.line_file import LineFile
+from drivers.media import NS_PER_S
 
 REPLAY_NAME = "replay"
-"""Id of the box and name of the camera in the output."""
+"""Id of the box in the output."""
 
 CLIP_START = datetime(2026, 1, 1, tzinfo=UTC)
 """Time of the first frame if none is given: fixed, so that two runs produce the same output."""
 
-DETECT_FPS = DetectConfig().fps
-"""Frames per second of video that are processed, unless every frame is."""
-
-MIN_FPS = 5.0
-"""Films with fewer pictures a second are warned of."""
-
-STANDARD_OUTPUT = Path("-")
-"""As the file of events or tracks."""
-
 OnProgress = Callable[[float], None]
 """Called with the seconds of the film that are played."""
 
-_READ_TIMEOUT_S = 30.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -95,19 +77,6 @@ class ReplayOutlook(msgspec.Struct, frozen=True, kw_only=True):
 
     duration_s: float
     warnings: tuple[str, ...]
-
-
-class TrackRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One track in one frame: a line of the tracks file."""
-
-    t_s: float
-    frame: int
-    track: int
-    label: Label
-    score: float
-    box: BoundingBox
-    ground: GroundMotion | msgspec.UnsetType = msgspec.UNSET
-    """Unset without a calibration, or if its foot is not in the picture."""
 
 
 class ReplayLineCount(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,21 +121,14 @@ def inspect(request: ReplayRequest) -> ReplayOutlook:
     Raises: UserError if the scene is wrong; DriverError if the film cannot be opened.
     """
     scene = scenes.load_scene(request.scene)
-    with closing(open_video_source(str(request.clip), _clip_name(request))) as source:
-        fps, duration_s = source.info.fps, source.duration_s
-    warnings = []
-    if not scene.line and not scene.zone:
-        warnings.append(f"{request.scene}: has no line and no zone: nothing is counted")
+    header = read_header(request.clip)
+    warnings = scene_warnings(scene, request.scene)
     if scene.has_hours and request.start is None:
         warnings.append(
             f"{request.scene}: has hours, and --start is not given: rules run all the time"
         )
-    if fps < MIN_FPS:
-        warnings.append(
-            f"{request.clip}: {fps:.3g} pictures a second: crossings are missed; "
-            f"needed: {MIN_FPS:g}, better {DETECT_FPS:g}"
-        )
-    return ReplayOutlook(duration_s=duration_s, warnings=tuple(warnings))
+    warnings += header_warnings(request.clip, header)
+    return ReplayOutlook(duration_s=header.duration_s, warnings=tuple(warnings))
 
 
 def replay(request: ReplayRequest, on_progress: OnProgress | None = None) -> ReplaySummary:
@@ -179,58 +141,47 @@ def replay(request: ReplayRequest, on_progress: OnProgress | None = None) -> Rep
     """
     _check_outputs(request)
     scene = scenes.load_scene(request.scene)
-    model = model_card.find_model(request.model)
-    content = model_card.read_verified_model(model.card, model.path.parent)
-    camera = _open_clip(request, scene)
-    try:
-        with ExitStack() as stack:
-            run = _ReplayRun(request, scene, camera, stack)
-            with hidden_notices():
-                detector = TfliteDetector(model.card, content)
-            pipeline = DetectionPipeline(detector, excluded_polygons=scene.excluded_polygons)
-            return run.run(pipeline, on_progress)
-    finally:
-        camera.close()
-
-
-def _clip_name(request: ReplayRequest) -> str:
-    return f"camera {REPLAY_NAME!r}: video {str(request.clip)!r}"
-
-
-def _open_clip(request: ReplayRequest, scene: Scene) -> Camera:
-    module = catalog.load_camera_driver("replay")
-    options = checked_convert.convert(
-        {"path": str(request.clip), "pace": "fast", "loop": False}, module.Options, "replay"
+    start_ns = (_start(request) - _EPOCH) // _MICROSECOND * 1000
+    rng = random.Random(request.clip.name)  # noqa: S311 - a replay's ids are repeatable
+    new_id = uuid7_factory(lambda t_ns: start_ns + t_ns, rng)
+    player = FilmPlayer(
+        request.clip,
+        scene,
+        request.model,
+        new_id,
+        local_start=request.start,
+        every_frame=request.every_frame,
     )
-    wanted = StreamRequest(
-        packets=False,
-        frames_fps=math.inf if request.every_frame else DETECT_FPS,
-        masks=scene.masks,
-    )
-    return module.open_camera(REPLAY_NAME, options, wanted, time.monotonic_ns)
+    with player, ExitStack() as stack:
+        return _ReplayRun(request, scene, player, new_id, stack).run(on_progress)
+
+
+def _start(request: ReplayRequest) -> datetime:
+    return (request.start or CLIP_START).astimezone(UTC)
 
 
 class _ReplayRun:
     """One replay and its open files."""
 
     def __init__(
-        self, request: ReplayRequest, scene: Scene, camera: Camera, stack: ExitStack
+        self,
+        request: ReplayRequest,
+        scene: Scene,
+        player: FilmPlayer,
+        new_id: NewId,
+        stack: ExitStack,
     ) -> None:
-        self._camera = camera
+        self._player = player
         self._scene = scene
-        rng = random.Random(request.clip.name)  # noqa: S311 - a replay's ids are repeatable
-        self._local_start = request.start
-        start = (request.start or CLIP_START).astimezone(UTC)
-        start_ns = (start - _EPOCH) // _MICROSECOND * 1000
-        new_id = uuid7_factory(lambda t_ns: start_ns + t_ns, rng)
-        self._rule_engine = RuleEngine(REPLAY_NAME, scene, new_id)
-        self._event_file = _EventFile(stack.enter_context(_LineFile(request.events)), new_id, start)
-        self._track_file: _LineFile | None = None
+        self._event_file = _EventFile(
+            stack.enter_context(LineFile(request.events)), new_id, _start(request)
+        )
+        self._track_file: LineFile | None = None
         self._annotated_video: AnnotatedVideo | None = None
         if request.tracks is not None:
-            self._track_file = stack.enter_context(_LineFile(request.tracks))
+            self._track_file = stack.enter_context(LineFile(request.tracks))
         if request.annotate is not None:
-            info = camera.info
+            info = player.info
             fps = info.fps if request.every_frame else min(info.fps, DETECT_FPS)
             size_px = (info.width_px, info.height_px)
             video = AnnotatedVideo(request.annotate, size_px, fps, scene, request.clip.name)
@@ -238,32 +189,28 @@ class _ReplayRun:
         self._event_counts: Counter[str] = Counter()
         self._traffic_counts: list[TrafficCounts] = []
 
-    def run(self, pipeline: DetectionPipeline, on_progress: OnProgress | None) -> ReplaySummary:
+    def run(self, on_progress: OnProgress | None) -> ReplaySummary:
         """Play the video to its end."""
         start_s = time.monotonic()
-        frames = inferences = last_ns = 0
-        for frame in self._frames():
-            result = pipeline.process(frame)
-            frames, inferences, last_ns = (
-                frames + 1,
-                inferences + result.inference_count,
-                result.t_ns,
-            )
-            self._traffic_counts.extend(self._rule_engine.completed_counts(result.t_ns))
-            self._write_events(self._rule_engine.evaluate(self._with_local_time(result)))
-            self._write_tracks(result)
+        frames = inferences = 0
+        for played in self._player.play():
+            frames, inferences = frames + 1, inferences + played.result.inference_count
+            self._traffic_counts.extend(played.minutes)
+            self._write_events(played.events)
+            self._write_tracks(played.result)
             if self._annotated_video is not None:
-                self._annotated_video.add_frame(frame, result)
+                self._annotated_video.add_frame(played.frame, played.result)
             if on_progress is not None:
-                on_progress(last_ns / NS_PER_S)
-        self._write_events(self._rule_engine.flush(last_ns))
-        self._traffic_counts.extend(self._rule_engine.flush_counts(last_ns))
+                on_progress(played.result.t_ns / NS_PER_S)
+        end = self._player.flush()
+        self._write_events(end.events)
+        self._traffic_counts.extend(end.minutes)
         for traffic in self._traffic_counts:
             self._event_file.write_traffic(traffic)
         return ReplaySummary(
             frames=frames,
             inferences=inferences,
-            played_s=last_ns / 1e9,
+            played_s=self._player.last_ns / NS_PER_S,
             elapsed_s=time.monotonic() - start_s,
             line_counts=_line_counts(self._scene, self._traffic_counts),
             flow_counts=_flow_counts(self._scene, self._traffic_counts),
@@ -277,23 +224,6 @@ class _ReplayRun:
             event_counts=dict(sorted(self._event_counts.items())),
         )
 
-    def _frames(self) -> Iterator[Frame]:
-        while True:
-            try:
-                media = self._camera.read(_READ_TIMEOUT_S)
-            except DriverError as error:
-                if error.kind == "ended":
-                    return
-                raise
-            if isinstance(media, Frame):
-                yield media
-
-    def _with_local_time(self, result: FrameResult) -> FrameResult:
-        if self._local_start is None:
-            return result
-        local_time = self._local_start + timedelta(microseconds=result.t_ns // 1000)
-        return msgspec.structs.replace(result, local_time=local_time)
-
     def _write_events(self, events: Iterable[Event]) -> None:
         for event in events:
             if event.rev == 1:
@@ -305,29 +235,14 @@ class _ReplayRun:
     def _write_tracks(self, result: FrameResult) -> None:
         if self._track_file is None:
             return
-        for record in track_records(result, self._rule_engine):
+        for record in track_records(result, self._player.rule_engine):
             self._track_file.write(msgspec.json.encode(record))
-
-
-def track_records(result: FrameResult, rule_engine: RuleEngine) -> Iterator[TrackRecord]:
-    """Yield the lines of a frame that the engine has evaluated last."""
-    motions = rule_engine.ground_motions()
-    for track in result.tracks:
-        yield TrackRecord(
-            t_s=_to_s(result.t_ns),
-            frame=result.seq,
-            track=track.id,
-            label=track.label,
-            score=round(track.score, 4),
-            box=round_box(track.box),
-            ground=motions.get(track.id, msgspec.UNSET),
-        )
 
 
 class _EventFile:
     """The events file: each line is a message as it is sent over MQTT."""
 
-    def __init__(self, file: "_LineFile", new_id: Callable[[int], str], start: datetime) -> None:
+    def __init__(self, file: LineFile, new_id: NewId, start: datetime) -> None:
         self._file = file
         self._new_id = new_id
         self._start = start
@@ -340,7 +255,7 @@ class _EventFile:
                 event,
                 self._next_envelope(event.t_ns),
                 begin=self._utc(event.begin_ns),
-                t_s=_to_s(event.t_ns),
+                t_s=to_s(event.t_ns),
             )
         )
 
@@ -400,54 +315,6 @@ def _flow_counts(scene: Scene, traffic_counts: list[TrafficCounts]) -> tuple[Rep
     return tuple(ReplayFlowCount(flow=name, counts=dict(one)) for name, one in totals.items())
 
 
-class _LineFile:
-    """A new text file, which gets its name when the block ends well.
-
-    Every method raises UserError if opening or writing fails.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._stack = ExitStack()
-        with self._as_user_error():
-            self._file: BinaryIO = self._stack.enter_context(self._open())
-
-    def _open(self) -> AbstractContextManager[BinaryIO]:
-        path = self._path
-        if path == STANDARD_OUTPUT:
-            return os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-        # A device, such as /dev/null, is written to as it is.
-        is_replaced = path.is_file() or not path.exists()
-        return open_replacement(path.resolve(), 0o666) if is_replaced else path.open("wb")
-
-    def __enter__(self) -> Self:
-        """Return the file."""
-        return self
-
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> Literal[False]:
-        """Finish the file, or remove it if the block has failed."""
-        with self._as_user_error():
-            self._stack.__exit__(error_type, error, traceback)
-        return False
-
-    def write(self, line: bytes) -> None:
-        """Write one line, passed without its newline."""
-        with self._as_user_error():
-            self._file.write(line + b"\n")
-
-    @contextmanager
-    def _as_user_error(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise UserError(f"output {str(self._path)!r}: {error.strerror or error}") from error
-
-
 def _check_outputs(request: ReplayRequest) -> None:
     """Raise UserError if an output is also an input or another output, or no player would open it."""
     outputs = [
@@ -479,7 +346,3 @@ def _is_same_file(first: Path, second: Path) -> bool:
     if first.exists() and second.exists():
         return first.is_file() and first.samefile(second)
     return first.resolve() == second.resolve()
-
-
-def _to_s(t_ns: int) -> float:
-    return round(t_ns / NS_PER_S, 3)

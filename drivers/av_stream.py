@@ -5,7 +5,7 @@ Nothing in this module waits or reads a clock; a driver decides when it reads.
 
 import ctypes
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -124,6 +124,7 @@ class VideoSource:
         self.info = _stream_info(self.stream, orientation)
         self.duration_s = (container.duration or 0) / av.time_base
         """Length of the video, 0 if unknown."""
+        self.creation_time = _creation_time(container.metadata)
         self._context = context
 
     def ticks_to_ns(self, ticks: int) -> int:
@@ -164,6 +165,14 @@ def open_video_source(file: str, display_name: str, **av_options: Any) -> VideoS
         translated = to_driver_error(error, display_name)
         raise translated from translated.__cause__
     return VideoSource(container, display_name)
+
+
+def _creation_time(metadata: Mapping[str, str]) -> str:
+    """Return the text of a container's creation time, empty without one.
+
+    The tag of Apple's devices is the start of the recording with its offset; that of ISO/IEC 14496-12 has none.
+    """
+    return metadata.get("com.apple.quicktime.creationdate") or metadata.get("creation_time", "")
 
 
 def _read_orientation(context: av.video.codeccontext.VideoCodecContext) -> Orientation | None:

@@ -15,6 +15,7 @@ COMMANDS = {
     "run": "run the agent of a box, as systemd does",
     "check-config": "check a configuration without running it",
     "replay": "evaluate a video against a scene, to tune the scene",
+    "count": "count road users in many films, and write tables",
     "validate": "count labelled films and compare the counts with the labels",
     "scene": "draw a scene on a picture, in a browser",
     "detect": "detect road users in still images",
@@ -46,6 +47,7 @@ CENTRE_COMMANDS = frozenset(
     {
         "demo",
         "replay",
+        "count",
         "validate",
         "scene",
         "detect",

@@ -79,15 +79,29 @@ def local_metres(origin: GeoPosition, position: GeoPosition) -> tuple[float, flo
 
     At 2 km from the origin it is 0.3 m below the ground, and distances on it are right to a few centimetres.
     """
-    latitude = math.radians(origin.latitude)
-    curvature = 1 - _ECCENTRICITY_SQUARED * math.sin(latitude) ** 2
-    east_radius_m = _EQUATOR_RADIUS_M / math.sqrt(curvature)
-    north_radius_m = east_radius_m * (1 - _ECCENTRICITY_SQUARED) / curvature
+    east_radius_m, north_radius_m = _radii_m(origin)
     east_deg = (position.longitude - origin.longitude + 540) % 360 - 180
     return (
-        math.radians(east_deg) * math.cos(latitude) * east_radius_m,
+        math.radians(east_deg) * east_radius_m,
         math.radians(position.latitude - origin.latitude) * north_radius_m,
     )
+
+
+def geo_position(origin: GeoPosition, x_m: float, y_m: float) -> GeoPosition:
+    """Return the position of a point in metres east and north of `origin`: the inverse of `local_metres`."""
+    east_radius_m, north_radius_m = _radii_m(origin)
+    longitude = origin.longitude + math.degrees(x_m / east_radius_m)
+    return GeoPosition(
+        origin.latitude + math.degrees(y_m / north_radius_m), (longitude + 540) % 360 - 180
+    )
+
+
+def _radii_m(origin: GeoPosition) -> tuple[float, float]:
+    """Return the radii of the circle of latitude and of the meridian at a position."""
+    latitude = math.radians(origin.latitude)
+    curvature = 1 - _ECCENTRICITY_SQUARED * math.sin(latitude) ** 2
+    normal_m = _EQUATOR_RADIUS_M / math.sqrt(curvature)
+    return math.cos(latitude) * normal_m, normal_m * (1 - _ECCENTRICITY_SQUARED) / curvature
 
 
 def places_m(points: Sequence[MarkedPoint]) -> list[tuple[float, float]]:

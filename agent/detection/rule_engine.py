@@ -5,8 +5,8 @@ from functools import partial
 
 from agent.base.event_lifecycle import NewId
 from agent.base.model import Event, FrameResult, GroundMotion, TrafficCounts
-from agent.detection.crossing_speeds import CrossingSpeeds
-from agent.detection.flow_counter import FlowCounter, iter_passages
+from agent.detection.crossing_speeds import CrossingSpeed, CrossingSpeeds
+from agent.detection.flow_counter import FlowCounter, FlowPassage, iter_passages
 from agent.detection.multi_camera_tracker import CameraTracks
 from agent.detection.rules.line_crossing import Crossing, LineCrossingDetector
 from agent.detection.rules.registry import LINE_RULES, NEEDS, SCENE_RULES, ZONE_RULES
@@ -81,6 +81,10 @@ class RuleEngine:
             *_make_rules(SCENE_RULES, [scene], self._context),
         ]
         self._crossing_speeds = CrossingSpeeds(self._road_users)
+        self.crossings: tuple[Crossing, ...] = ()
+        self.final_speeds: tuple[CrossingSpeed, ...] = ()
+        self.flow_passages: tuple[FlowPassage, ...] = ()
+        """Those that the last frame made certain. `flush_counts` makes the last speeds final."""
         self.view_support = ViewSupport(scene, ground, NEEDS)
         self._camera_tracks = camera_tracks
         self._traffic_counter = TrafficCounter(
@@ -110,13 +114,18 @@ class RuleEngine:
         tracks = self._camera_tracks
         flow_limits = {} if tracks is None else tracks.flow_limits(result.t_ns)
         self._traffic_counter.observe(result.t_ns, context.occupancies, limits, flow_limits)
-        crossings: list[Crossing] = []
         for detector in context.crossing_detectors.values():
             detector.step()
-            crossings += detector.crossings
-        self._traffic_counter.count_crossings(crossings)
-        self._traffic_counter.count_speeds(self._crossing_speeds.step(result.t_ns, crossings))
-        self._traffic_counter.count_flows(self._flow_counter.step())
+        self.crossings = tuple(
+            crossing
+            for detector in context.crossing_detectors.values()
+            for crossing in detector.crossings
+        )
+        self.final_speeds = self._crossing_speeds.step(result.t_ns, self.crossings)
+        self.flow_passages = self._flow_counter.step()
+        self._traffic_counter.count_crossings(self.crossings)
+        self._traffic_counter.count_speeds(self.final_speeds)
+        self._traffic_counter.count_flows(self.flow_passages)
         if tracks is not None:
             passages = iter_passages(context.crossing_detectors.values(), context.occupancies)
             plane, road_users = context.ground.plane, self._road_users
@@ -144,5 +153,6 @@ class RuleEngine:
 
     def flush_counts(self, t_ns: int) -> tuple[TrafficCounts, ...]:
         """Return the counts of the minute that is cut short at `t_ns`."""
-        self._traffic_counter.count_speeds(self._crossing_speeds.flush())
+        self.final_speeds = self._crossing_speeds.flush()
+        self._traffic_counter.count_speeds(self.final_speeds)
         return self._traffic_counter.flush(t_ns)

@@ -15,6 +15,8 @@ from agent.detection.model_card import ModelRefused
 from centre import replay
 from centre.cli.detect import add_model_argument
 from centre.counts_text import describe_counts
+from centre.film_player import DETECT_FPS
+from centre.line_file import STANDARD_OUTPUT
 
 _FIRST_START = datetime(2000, 1, 1, tzinfo=UTC)
 _END_OF_STARTS = datetime(2100, 1, 1, tzinfo=UTC)
@@ -49,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--every-frame",
         action="store_true",
-        help=f"process every frame (default: {replay.DETECT_FPS:g} per second, as a box does)",
+        help=f"process every frame (default: {DETECT_FPS:g} per second, as a box does)",
     )
     parser.add_argument(
         "--start",
@@ -71,13 +73,13 @@ def run(args: argparse.Namespace) -> int:
         annotate=args.annotate,
         every_frame=args.every_frame,
         model=args.model,
-        start=None if args.start is None else _parse_start(args.start),
+        start=None if args.start is None else parse_start(args.start),
     )
     outlook = replay.inspect(request)
     for warning in outlook.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     try:
-        with _FilmProgress(request.clip.name, outlook.duration_s) as progress:
+        with FilmBar(request.clip.name, outlook.duration_s) as progress:
             summary = replay.replay(request, progress)
     except ModelRefused as error:
         print(f"vigie: {error}", file=sys.stderr)
@@ -86,7 +88,8 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _parse_start(text: str) -> datetime:
+def parse_start(text: str) -> datetime:
+    """Return the time of --start. Raises: UserError if it is none, or has no offset."""
     try:
         start = datetime.fromisoformat(text)
     except ValueError:
@@ -99,7 +102,7 @@ def _parse_start(text: str) -> datetime:
     return start
 
 
-class _FilmProgress:
+class FilmBar:
     """A bar with the time left on standard error if that is a terminal; a context manager."""
 
     def __init__(self, title: str, duration_s: float) -> None:
@@ -132,7 +135,7 @@ def _print_summary(summary: replay.ReplaySummary, request: replay.ReplayRequest)
     paths = [
         path for path in (request.events, request.tracks, request.annotate) if path is not None
     ]
-    file = sys.stderr if replay.STANDARD_OUTPUT in paths else sys.stdout
+    file = sys.stderr if STANDARD_OUTPUT in paths else sys.stdout
     speed = summary.played_s / max(summary.elapsed_s, 1e-9)
     print(
         f"{request.clip.name}: {summary.played_s:.1f} s, {summary.frames} frames, "
@@ -153,5 +156,5 @@ def _print_summary(summary: replay.ReplaySummary, request: replay.ReplayRequest)
     for kind, number in summary.event_counts.items():
         print(f"  event {kind}: {number}", file=file)
     for path in paths:
-        if path != replay.STANDARD_OUTPUT:
+        if path != STANDARD_OUTPUT:
             print(f"  wrote {path}", file=file)

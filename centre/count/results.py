@@ -8,14 +8,17 @@ The tracks are not in it, because a day of film has millions of rows: `CountedFi
 and `centre.count.track_file.read_tracks` reads one, row by row.
 """
 
+from collections import Counter
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Literal
 
 import msgspec
 
-from agent.base.model import BoundingBox, Label
+from agent.base.model import BoundingBox, Label, SpeedCounts
+from agent.base.speed_bands import speed_band, speed_counts
 from agent.base.view_condition import ViewLimit
-from agent.detection.ground_marks import GeoPosition, GroundPoint
+from agent.detection.ground_marks import GeoPosition
 from agent.detection.scene import Scene
 from drivers.media import Point
 
@@ -33,7 +36,7 @@ class CountedFilm(msgspec.Struct, frozen=True, kw_only=True):
     """One film. `name` is its file's name without suffix, with a number if another film has the same: unique here.
 
     `duration_s` is its length by its header, `played_s` the time of its last picture: less if the file is cut.
-    `frames` are the pictures that were searched, at most `replay.DETECT_FPS` a second.
+    `frames` are the pictures that were searched, at most `film_player.DETECT_FPS` a second.
     `tracks` is the path of its tracks from the folder of the result, `ottrk` that for OTAnalytics.
     """
 
@@ -83,7 +86,8 @@ class CountedCrossing(msgspec.Struct, frozen=True, kw_only=True):
     """The point at which the line was crossed: 0 at its `from`, 1 at its `to`."""
     box: BoundingBox
     foot: Point
-    ground: GroundPoint | None = None
+    x_m: float | None = None
+    y_m: float | None = None
     """The foot on the ground, in metres of the scene's `[ground]`; None without one, or if the foot is not in the picture."""
     geo: GeoPosition | None = None
     """The foot in degrees, WGS 84; None if the marks of `[ground]` have no positions."""
@@ -193,3 +197,12 @@ class CountResult(msgspec.Struct, frozen=True, kw_only=True):
     def is_measured(self) -> bool:
         """Whether the scene has a calibrated ground, so that speeds are measured."""
         return self.scene.ground is not None
+
+
+def crossing_speeds(crossings: Iterable[CountedCrossing]) -> SpeedCounts:
+    """Return the speeds of crossings by band of 10 km/h, with V85."""
+    bands: dict[Label, Counter[int]] = {}
+    for one in crossings:
+        if one.speed_km_h is not None:
+            bands.setdefault(one.label, Counter())[speed_band(one.speed_km_h)] += 1
+    return speed_counts(bands)

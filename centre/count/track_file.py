@@ -8,6 +8,7 @@ from typing import cast
 import msgspec
 
 from agent.base.model import BoundingBox, Label
+from centre.film_player import TrackRecord
 
 COLUMNS = ("t_s", "frame", "track", "label", "score", "x", "y", "w", "h")
 GROUND_COLUMNS = ("x_m", "y_m", "speed_km_h")
@@ -29,6 +30,23 @@ class TrackRow(msgspec.Struct, frozen=True, kw_only=True):
     x_m: float | None = None
     y_m: float | None = None
     speed_km_h: float | None = None
+
+
+def encode_row(record: TrackRecord, *, is_measured: bool) -> bytes:
+    """Return the row of a track, without its newline. `is_measured`: the file has the columns of the ground."""
+    box = record.box
+    row = (
+        f"{record.t_s:.3f},{record.frame},{record.track},{record.label},{record.score:.4f},"
+        f"{box.x:.4f},{box.y:.4f},{box.w:.4f},{box.h:.4f}"
+    )
+    if is_measured:
+        motion = record.ground
+        if isinstance(motion, msgspec.UnsetType):
+            row += ",,,"
+        else:
+            speed = "" if motion.speed_km_h is None else f"{motion.speed_km_h:.1f}"
+            row += f",{motion.x_m:.2f},{motion.y_m:.2f},{speed}"
+    return row.encode()
 
 
 def read_tracks(path: Path) -> Iterator[TrackRow]:

@@ -107,7 +107,7 @@ def run(work: Callable[[ChildEnd], None], parent_pid: int, descriptors: Sequence
     # Both are sent to the whole group or unit, but the parent decides when the child ends.
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signal_number, signal.SIG_IGN)
-    _die_with_parent(parent_pid)
+    die_with_parent(parent_pid)
     end = ChildEnd(_receive_start(descriptors[1]), descriptors)
     logging.basicConfig(
         stream=sys.stderr,
@@ -122,7 +122,7 @@ def run(work: Callable[[ChildEnd], None], parent_pid: int, descriptors: Sequence
     os._exit(os.EX_OK)
 
 
-def _die_with_parent(parent_pid: int) -> None:
+def die_with_parent(parent_pid: int) -> None:
     """Make the kernel kill this process with the thread that started it, prctl(2)."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent_pid:

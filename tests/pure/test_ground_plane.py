@@ -16,6 +16,7 @@ from agent.detection.ground_marks import (
     GroundPoint,
     KnownLength,
     MarkedPoint,
+    geo_position,
     local_metres,
 )
 from agent.detection.ground_plane import MAX_ERROR_M, MEASURED_ERROR_M, calibrate, fit_plane
@@ -294,6 +295,16 @@ def test_a_position_is_as_far_away_as_on_the_earth(
     )
     found = local_metres(origin, other)
     assert found == pytest.approx((east_m, north_m), rel=0.008, abs=0.01)
+
+
+@given(st.floats(-80, 80), st.floats(-180, 179.9), st.floats(-9000, 9000), st.floats(-9000, 9000))
+def test_metres_have_the_position_that_has_these_metres(
+    latitude: float, longitude: float, east_m: float, north_m: float
+) -> None:
+    origin = GeoPosition(latitude, longitude)
+    position = geo_position(origin, east_m, north_m)
+    assert -180 <= position.longitude < 180
+    assert local_metres(origin, position) == pytest.approx((east_m, north_m), abs=0.001)
 
 
 def test_marks_by_position_are_east_and_north_of_the_first() -> None:

@@ -17,6 +17,8 @@ from agent.base.uuid7 import uuid7_factory
 from agent.detection.rule_engine import RuleEngine
 from agent.detection.scene import load_scene
 from centre import replay
+from centre.film_player import track_records
+from centre.line_file import LineFile
 from tests.pure.rules.scripted_tracks import ScriptedRoadUser, frame_results, straight_path
 
 WIDTH_PX, HEIGHT_PX, FPS = 640, 360, 10
@@ -85,12 +87,12 @@ def write_replay(folder: Path, *, first_s: float = 0.0) -> ReplayFiles:
     start = datetime(2026, 1, 1, tzinfo=UTC)
     new_id = uuid7_factory(lambda t_ns: int(start.timestamp()) * 10**9 + t_ns, random.Random(1))
     engine = RuleEngine(replay.REPLAY_NAME, load_scene(files.scene), new_id)
-    with replay._LineFile(files.events) as events, replay._LineFile(files.tracks) as tracks:
+    with LineFile(files.events) as events, LineFile(files.tracks) as tracks:
         event_file = replay._EventFile(events, new_id, start)
         for result in results:
             for event in engine.evaluate(result):
                 event_file.write_event(event)
-            for record in replay.track_records(result, engine):
+            for record in track_records(result, engine):
                 tracks.write(msgspec.json.encode(record))
         for event in engine.flush(results[-1].t_ns):
             event_file.write_event(event)
