@@ -84,6 +84,9 @@ def _described(content: DesiredContent) -> dict[str, _Item]:
             items[f"presets.{head}.{name}"] = _Item(pose, _json(pose))
     for name, model in content.models.items():
         items[f"models.{name}"] = _Item(model, clean_text(model.url))
+    for camera, proof in content.proofs.items():
+        lights = ", ".join(f"{one.light} F1 {one.f1:.1%}" for one in proof.lights)
+        items[f"proofs.{camera}"] = _Item(proof, clean_text(f"{lights}, by {proof.by}"))
     return {clean_text(key): item for key, item in items.items()}
 
 

@@ -103,14 +103,16 @@ class _SceneReplacer:
         self._actuators = actuators
 
     def replace(self, new: StartConfig) -> None:
-        """Replace the scenes that differ. Raises: MaskError."""
+        """Replace the scenes and proofs that differ. Raises: MaskError."""
         new_sources = {source.config.name: source for source in new.sources}
         for pipeline in self._pipelines:
             old_one, new_one = self._sources[pipeline.name], new_sources[pipeline.name]
             if _drawn(old_one) != _drawn(new_one):
                 pipeline.replace_scene(new_one)
                 self._actuators.on_scenes_replaced(pipeline)
-                self._sources[pipeline.name] = new_one
+            elif old_one.proof != new_one.proof:
+                pipeline.replace_proof(new_one.proof)
+            self._sources[pipeline.name] = new_one
 
 
 def _drawn(source: CameraSource) -> tuple[object, ...]:

@@ -98,6 +98,7 @@ def _configured_camera(
         rules=rule_counts.total,
         trusted_rules=rule_counts.trusted,
         countable_ratio=rule_counts.countable_ratio,
+        validation=rule_counts.validation,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Literal, TypeAlias, get_args
 
 import msgspec
 
+from agent.base.count_proof import CountValidation
 from agent.base.view_condition import FlowLimit, ViewCondition, ViewLimit
 from drivers.media import Plane
 
@@ -290,6 +291,8 @@ class TrafficCounts(msgspec.Struct, frozen=True, kw_only=True):
     lines: tuple[LineCounts, ...]
     zones: tuple[ZoneCounts, ...]
     flows: tuple[FlowCounts, ...]
+    validation: CountValidation | msgspec.UnsetType = msgspec.UNSET
+    """How right the crossings are in the light of this minute; unset in a replay."""
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True):

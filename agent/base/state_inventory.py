@@ -39,6 +39,7 @@ SPARE_BYTES = 65_536
 
 CONTENT_PATTERNS = (
     "control/revocations.json",
+    "count_proofs/*.json",
     "desired/decision.json",
     "desired/layer.json",
     "heads/*/presets.json",

@@ -9,6 +9,7 @@ import msgspec
 
 from agent.base import checked_convert
 from agent.base.clock import Clock
+from agent.base.count_proof import CountProof
 from agent.base.errors import UserError
 from agent.base.event_type import EventType
 from agent.base.message import Message, message_of
@@ -52,7 +53,7 @@ class CameraSource(msgspec.Struct, frozen=True, kw_only=True):
     opened, because its masks are not known. `open_feed` subscribes to the camera's own events, and
     is None if the configuration wants none. `frame_size_px` is the width and height of the frames for detection, None if
     only the stream itself states it. `dewarper` is that of a view, whose `open_main` opens its fisheye camera for it alone,
-    and `fisheye_masks` are the masks on the picture of that camera.
+    and `fisheye_masks` are the masks on the picture of that camera. `proof` is that of its counts, None if the centre has sent none.
     """
 
     config: CameraConfig
@@ -65,6 +66,7 @@ class CameraSource(msgspec.Struct, frozen=True, kw_only=True):
     frame_size_px: tuple[int, int] | None = None
     dewarper: Dewarper | None = None
     fisheye_masks: tuple[Polygon, ...] = ()
+    proof: CountProof | None = None
 
     def masks_at(self, preset: str) -> Sequence[Polygon]:
         """Return the masks at a preset, or of a camera that does not turn; "" is any other view of a head.

@@ -15,6 +15,7 @@ from typing import Annotated, Any, TypeAlias
 
 import msgspec
 
+from agent.base.count_proof import CountProof
 from agent.base.sha256 import Sha256, sha256_hex
 from agent.config import desired_keys
 from agent.config.fisheye import VIEW_DRIVER
@@ -64,17 +65,25 @@ class DesiredModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class DesiredContent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The part on top of the box's file: settings by their keys, scenes by camera, presets by head, models by name."""
+    """The part on top of the box's file: settings by their keys, scenes by camera, presets by head, models by name.
+
+    `proofs` are those of counts, by camera.
+    """
 
     settings: dict[str, Any] = {}
     scenes: SceneTexts = {}
     presets: dict[Name, Annotated[dict[Name, DesiredPreset], msgspec.Meta(max_length=256)]] = {}
     models: Annotated[dict[Name, DesiredModel], msgspec.Meta(max_length=MAX_MODELS)] = {}
+    proofs: dict[Name, CountProof] = {}
 
     def content(self) -> "DesiredContent":
         """Return this alone, without what a version has in addition."""
         return DesiredContent(
-            settings=self.settings, scenes=self.scenes, presets=self.presets, models=self.models
+            settings=self.settings,
+            scenes=self.scenes,
+            presets=self.presets,
+            models=self.models,
+            proofs=self.proofs,
         )
 
     def keys(self) -> tuple[str, ...]:
@@ -84,6 +93,7 @@ class DesiredContent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             *(f"scenes.{name}" for name in sorted(self.scenes)),
             *(f"presets.{head}.{name}" for head in self.presets for name in self.presets[head]),
             *(f"models.{name}" for name in sorted(self.models)),
+            *(f"proofs.{name}" for name in sorted(self.proofs)),
         )
 
 
@@ -123,6 +133,7 @@ def iter_refused_keys(tables: Mapping[str, Any], content: DesiredContent) -> Ite
             yield from _refused_entries(tables, key, value)
     for prefix, kind, named in (
         ("scenes", "camera", content.scenes),
+        ("proofs", "camera", content.proofs),
         ("presets", "head", content.presets),
     ):
         names = _names(tables, kind)
@@ -184,7 +195,7 @@ def changed_cameras(
     """Return the cameras that another version changes something for, or none if that is the box as a whole."""
     if old.models != new.models:
         return ()
-    cameras = [*_differing(old.scenes, new.scenes)]
+    cameras = [*_differing(old.scenes, new.scenes), *_differing(old.proofs, new.proofs)]
     heads = [*_differing(old.presets, new.presets)]
     for key in _differing(old.settings, new.settings):
         tables = [content.settings.get(key, {}) for content in (old, new)]

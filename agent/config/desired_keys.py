@@ -89,6 +89,7 @@ CENTRE_PARTS: Mapping[str, tuple[TwoPersonChange, ...]] = {
     ),
     "presets": (TwoPersonChange(change="moved", harm="uncovers"),),
     "models": (),
+    "proofs": (),
 }
 """The other parts of a version."""
 

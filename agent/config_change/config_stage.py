@@ -270,6 +270,7 @@ class ConfigStage:
             scenes=desired.scenes,
             presets=desired.presets,
             models=desired.models,
+            proofs=desired.proofs,
         )
         new, reasons = self._check(layer)
         if new is not None and not is_restored:

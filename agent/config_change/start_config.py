@@ -139,7 +139,10 @@ def load_version(
     sources = camera_source.build_sources(config, clock, file.label, on_bad_scene="close")
     specs = load_actuator_specs(config, clock, file.label)
     return StartConfig(
-        config=config, sources=sources, specs=_with_presets(specs, layer), layer=layer
+        config=config,
+        sources=_with_proofs(sources, layer),
+        specs=_with_presets(specs, layer),
+        layer=layer,
     )
 
 
@@ -173,7 +176,7 @@ def check_version(
         raise RefusedVersion(refused)
     return StartConfig(
         config=checked.config,
-        sources=checked.sources,
+        sources=_with_proofs(checked.sources, layer),
         specs=_with_presets(checked.specs, layer),
         layer=layer,
     )
@@ -187,6 +190,13 @@ def _without_file(problem: Text, context: str) -> Text:
         ):
             return rest
     return problem
+
+
+def _with_proofs(sources: Iterable[CameraSource], layer: ConfigLayer) -> tuple[CameraSource, ...]:
+    return tuple(
+        msgspec.structs.replace(source, proof=layer.proofs.get(source.config.name))
+        for source in sources
+    )
 
 
 def _with_presets(specs: ActuatorSpecs, layer: ConfigLayer) -> ActuatorSpecs:

@@ -21,6 +21,7 @@ from agent.clips.upload_queue import UPLOADS_DIR
 from agent.config.desired_store import layer_file
 from agent.config.recording import FOOTAGE_DIR
 from agent.pipeline.camera_ground import GROUND_DIR
+from agent.pipeline.camera_proof import COUNT_PROOFS_DIR
 from agent.recording import mask_store, owner_policy
 from agent.recording.custody.chain_files import chain_files, read_lines_backwards
 from agent.recording.custody.receipts import AgentStarted, ReceiptBody, ServiceAction, parse_line
@@ -42,6 +43,7 @@ _FOLDERS = (
     owner_policy.POLICIES_DIR,
     UPLOADS_DIR,
     GROUND_DIR,
+    COUNT_PROOFS_DIR,
 )
 
 

@@ -13,6 +13,7 @@ from agent.base import checked_convert
 from agent.base.errors import UserError
 from agent.base.message import Message
 from agent.base.model import LABELS, Label
+from agent.base.sha256 import Sha256, sha256_hex
 from agent.base.weekly_hours import WeeklySpan
 from agent.config import toml_decode
 from agent.detection.geometry import is_self_intersecting
@@ -144,6 +145,25 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     def excluded_polygons(self) -> tuple[Corners, ...]:
         """The polygons in which nothing is detected: masks and ignored areas."""
         return (*(mask.polygon for mask in self.mask), *(part.polygon for part in self.ignore))
+
+
+def scene_digest(scene: Scene) -> Sha256:
+    """Return the SHA-256 of what a scene says: two files of other comments, order of keys and spaces have the same.
+
+    Keys that are off or empty are left out, so that a key that a later version adds changes no digest.
+    """
+    return sha256_hex(msgspec.json.encode(_stated(msgspec.to_builtins(scene)), order="sorted"))
+
+
+def _stated(value: object) -> object:
+    if isinstance(value, dict):
+        stated = {key: _stated(item) for key, item in value.items()}
+        return {
+            key: item
+            for key, item in stated.items()
+            if item is not None and item is not False and item not in ([], {})
+        }
+    return [_stated(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def load_scene(path: Path) -> Scene:

@@ -7,6 +7,7 @@ from itertools import count
 import msgspec
 
 from agent.base.clock import trusted_local_time
+from agent.base.count_proof import CountProof
 from agent.base.file_read import read_stamp
 from agent.base.health_model import DetectorHealth, UnsupportedArea
 from agent.base.model import Event, FrameResult, TrafficCounts
@@ -26,6 +27,7 @@ from agent.detection.view_monitor import ViewMonitor
 from agent.health.rates import CameraRates
 from agent.pipeline.camera_detector import CameraDetector
 from agent.pipeline.camera_ground import GROUND_DIR, CameraGround
+from agent.pipeline.camera_proof import CameraProof
 from agent.pipeline.camera_services import CameraServices
 from agent.reporting.declaration.data import RuleCounts
 from agent.runtime.pause import Pause
@@ -85,6 +87,7 @@ class CameraDetection:
             on_change=services.publisher.publish_declaration,
             fisheye_masks=source.fisheye_masks,
         )
+        self._proof = CameraProof(source.config.name, services.state_dir, source.proof)
         camera_detector = CameraDetector(source.config, services, sensor)
         self.detector = camera_detector.detector
         self.stage = SceneDetectStage(
@@ -99,6 +102,12 @@ class CameraDetection:
         """Use the scenes of another source of the same camera, which are in force."""
         self._config = source.config
         self.ground.replace_scenes(source.all_scenes, source.fisheye_masks)
+        self.replace_proof(source.proof)
+
+    def replace_proof(self, proof: CountProof | None) -> None:
+        """Use another proof of the counts, or none."""
+        self._proof.replace(proof)
+        self._services.publisher.publish_declaration()
 
     def health(self, rates: CameraRates) -> DetectorHealth:
         """Return the detector's health."""
@@ -124,7 +133,17 @@ class CameraDetection:
         if counts.trusted is None and self._config.detect.scene is not None:
             # One scene without a calibrated ground: the heights of cars show it.
             counts = msgspec.structs.replace(counts, trusted=supported)
-        return msgspec.structs.replace(counts, countable_ratio=self.countable_ratio())
+        return msgspec.structs.replace(
+            counts,
+            countable_ratio=self.countable_ratio(),
+            validation=self._proof.declared(self._model_sha256, self._config.detect.fps)
+            if counts.total
+            else (),
+        )
+
+    @property
+    def _model_sha256(self) -> str | None:
+        return None if self.detector is None else self.detector.card.sha256
 
     def view(self) -> ViewCondition | None:
         """Return the condition of the view, or None if no frame was looked at lately. Thread-safe."""
@@ -153,6 +172,7 @@ class CameraDetection:
         name, scene = self._config.name, current.scene
         excluded_polygons = () if scene is None else scene.excluded_polygons
         self.ground.begin_scene(current)
+        self._proof.begin_scene(current)
         self.keyframe_watch.begin_scene(excluded_polygons)
         plane = None if scene is None else scene.ground_plane
         self._view_monitor.begin_view(
@@ -198,7 +218,9 @@ class CameraDetection:
         if self.detector is None:
             # DET-01: nothing is detected, and a minute of zeros would look like an empty street.
             return
-        self._services.publisher.publish_traffic_counts(counts)
+        self._services.publisher.publish_traffic_counts(
+            self._proof.add_validation(counts, self._model_sha256, self._config.detect.fps)
+        )
         self._countable_time.add(counts)
         now_ns, declared = self._services.clock.boottime_ns(), self.rule_counts()
         if declared != self._declared and self._declare_pause.is_over(now_ns):
@@ -217,4 +239,5 @@ class CameraDetection:
         self._learn_view_if_commissioned(self._viewed_ns)
         self.keyframe_watch.on_result(result)
         self.ground.on_result(result)
+        self._proof.observe(result, is_ground_stale=self.ground.is_stale())
         self._on_result(frame, result)

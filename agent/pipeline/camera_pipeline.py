@@ -7,6 +7,7 @@ from functools import partial
 import msgspec
 
 from agent import __version__
+from agent.base.count_proof import CountProof
 from agent.base.health_model import (
     CameraHealth,
     DecodingState,
@@ -267,6 +268,11 @@ class CameraPipeline:
         if self.detection is not None:
             self.detection.replace_scenes(source)
         self.config = source.config
+
+    def replace_proof(self, proof: CountProof | None) -> None:
+        """Use another proof of the counts, or none."""
+        if self.detection is not None:
+            self.detection.replace_proof(proof)
 
     def capabilities(self) -> CameraCapabilities:
         """Return the camera's entry in the birth message."""

@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         type=Path,
         nargs="?",
-        help="TOML with the tables settings, scenes, presets and models",
+        help="TOML with the tables settings, scenes, presets, models and proofs",
     )
     parser.add_argument("--show", action="store_true", help="print the version in force, as a FILE")
     parser.add_argument(
@@ -230,7 +230,7 @@ def _confirm_drops(
 
 
 def _read_tables(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the tables settings, presets, scenes and models, which are checked. Raises: UserError."""
+    """Return the tables settings, presets, scenes, models and proofs, which are checked. Raises: UserError."""
     tables: dict[str, Any] = {}
     if args.file is not None:
         tables = read_tables(toml_decode.read_toml(args.file, "version"), str(args.file))

@@ -9,12 +9,18 @@ from typing import cast, get_args
 from rich.console import Console
 from rich.table import Table
 
+from agent.base import checked_convert
 from agent.base.clock import rfc3339
+from agent.base.count_proof import ProofLine
 from agent.base.errors import UserError
 from agent.cli.output import progress_bar
+from agent.config.names import Name
 from agent.detection.model_card import ModelRefused
+from agent.detection.scene import Scene, load_scene
 from centre.cli.detect import add_model_argument
+from centre.validate.clip_run import DETECT_FPS
 from centre.validate.pages import interval, percent
+from centre.validate.proof import make_proof
 from centre.validate.report import LimitName, ValidationReport
 from centre.validate.validation import (
     LabelledClips,
@@ -23,6 +29,7 @@ from centre.validate.validation import (
     measure_model,
     read_report,
     write_pages,
+    write_proof,
 )
 
 MAX_LIMIT = 1000.0
@@ -55,19 +62,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"a limit of the figures of all crossings: {', '.join(get_args(LimitName))}; may be repeated. "
         "cpu is the CPU time of a second of film, at most; the others are at least",
     )
+    proof = parser.add_argument_group(
+        "proof", "write proof.toml, which vigie configure sends to the box: all three"
+    )
+    proof.add_argument("--camera", metavar="NAME", help="the camera of the box")
+    proof.add_argument("--scene", metavar="SCENE.toml", type=Path, help="the scene in force there")
+    proof.add_argument("--by", metavar="PERSON", help="the person who vouches for the labels")
     add_model_argument(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Validate, and print the figures. Return 1 if a limit is not kept, or a model is refused."""
-    labelled = find_clips(args.clips, args.truth)
+    scene = _read_scene(args)
+    labelled = find_clips(args.clips, args.truth, scene)
     try:
         report = _validate(args, labelled)
     except ModelRefused as error:
         print(f"vigie: {error}", file=sys.stderr)
         return 1
-    paths = write_pages(args.out, report, labelled)
+    proof = None if scene is None else make_proof(report, scene, DETECT_FPS, args.by)
+    paths = [*write_pages(args.out, report, labelled)]
+    if proof is not None:
+        paths.append(write_proof(args.out, args.camera, proof))
     _print_report(report)
     for path in paths:
         print(f"wrote {path}")
@@ -78,6 +95,20 @@ def run(args: argparse.Namespace) -> int:
             f"vigie: {one.name} = {one.measured:.3f}: limit: {sign} {one.limit:g}", file=sys.stderr
         )
     return 1 if failed else 0
+
+
+def _read_scene(args: argparse.Namespace) -> Scene | None:
+    """Return the scene of the camera whose counts are to be proved, None if no proof is wanted. Raises: UserError."""
+    is_given = [value is not None for value in (args.camera, args.scene, args.by)]
+    if not any(is_given):
+        return None
+    if not all(is_given):
+        raise UserError(
+            "validate: a part of a proof; allowed: --camera, --scene and --by, or none of them"
+        )
+    checked_convert.convert(args.camera, Name, "validate", "--camera")
+    checked_convert.convert(args.by, ProofLine, "validate", "--by")
+    return load_scene(args.scene)
 
 
 def _validate(args: argparse.Namespace, labelled: LabelledClips) -> ValidationReport:

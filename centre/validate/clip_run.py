@@ -1,7 +1,7 @@
 """Counts of one labelled clip, as a box counts it, and pictures of chosen moments in it."""
 
 import time
-from collections.abc import Collection, Generator, Iterable, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -22,12 +22,11 @@ from agent.detection.rules.line_crossed import LINE
 from agent.detection.scene import Scene, SceneLine
 from agent.detection.tflite import TfliteDetector
 from centre.draw import WHITE, draw_outline
-from centre.validate.crossing_truth import ClipTruth
 from centre.validate.scoring import CountedCrossing
 from drivers.camera.replay import Options, open_camera
 from drivers.contracts import StreamRequest
 from drivers.errors import DriverError
-from drivers.media import NS_PER_S, Frame, Point
+from drivers.media import NS_PER_S, Frame, Polygon
 
 DETECT_FPS = DetectConfig().fps
 """Pictures a second of film that are searched, as by a box."""
@@ -36,7 +35,6 @@ MAX_SHORTER_S = 1.0
 MAX_JPEG_BYTES = 40_000
 _MARK_RADIUS_RATIO = 0.06
 _MARK_COLOUR = (255, 80, 60)
-_LINE_NAME = "line"
 _READ_TIMEOUT_S = 30.0
 
 
@@ -51,20 +49,18 @@ class ClipRun(msgspec.Struct, frozen=True, kw_only=True):
     inferences: int
 
 
-def run_clip(path: Path, truth: ClipTruth, detector: TfliteDetector) -> ClipRun:
-    """Count the crossings of the labelled line, with as many frames a second as a box looks at.
+def run_clip(path: Path, scene: Scene, duration_s: float, detector: TfliteDetector) -> ClipRun:
+    """Count the crossings of a scene's one line, with as many frames a second as a box looks at.
 
-    Raises: UserError if the film is shorter than its truth; DriverError if it cannot be read.
+    Raises: UserError if the film is shorter than `duration_s`; DriverError if it cannot be read.
     """
     begin_s = time.process_time()
-    rules = RuleEngine(
-        "clip", Scene(line=(_labelled_line(truth),)), str
-    )  # events are counted here, so that any text is an id
-    pipeline = DetectionPipeline(detector)
+    rules = RuleEngine("clip", scene, str)  # events are counted here, so that any text is an id
+    pipeline = DetectionPipeline(detector, excluded_polygons=scene.excluded_polygons)
     counted: list[CountedCrossing] = []
     limits: set[ViewLimit] = set()
     searched = searched_at_night = inferences = last_ns = 0
-    with closing(_read_frames(path)) as frames:
+    with closing(_read_frames(path, scene.masks)) as frames:
         for frame in frames:
             result = pipeline.process(frame)
             last_ns = result.t_ns
@@ -77,9 +73,9 @@ def run_clip(path: Path, truth: ClipTruth, detector: TfliteDetector) -> ClipRun:
     for minute in rules.flush_counts(last_ns):
         limits.update(minute.untrusted_reasons)
     played_s = last_ns / NS_PER_S
-    if played_s < truth.duration_s - MAX_SHORTER_S:
+    if played_s < duration_s - MAX_SHORTER_S:
         raise UserError(
-            f"film {str(path)!r}: {played_s:.1f} s; allowed: the film that was labelled, of {truth.duration_s:g} s"
+            f"film {str(path)!r}: {played_s:.1f} s; allowed: the film that was labelled, of {duration_s:g} s"
         )
     return ClipRun(
         counted=tuple(counted),
@@ -91,9 +87,9 @@ def run_clip(path: Path, truth: ClipTruth, detector: TfliteDetector) -> ClipRun:
     )
 
 
-def _read_frames(path: Path) -> Generator[Frame]:
+def _read_frames(path: Path, masks: Sequence[Polygon]) -> Generator[Frame]:
     options = Options(path=str(path), pace="fast")
-    wanted = StreamRequest(packets=False, frames_fps=DETECT_FPS)
+    wanted = StreamRequest(packets=False, frames_fps=DETECT_FPS, masks=tuple(masks))
     with closing(open_camera("clip", options, wanted, time.monotonic_ns)) as camera:
         while True:
             try:
@@ -114,43 +110,30 @@ def _crossings(events: Iterable[Event]) -> Iterator[CountedCrossing]:
 
 
 def read_marked_pictures(
-    path: Path, truth: ClipTruth, moments: Collection[tuple[float, float]]
+    path: Path, scene: Scene, moments: Collection[tuple[float, float]]
 ) -> Iterator[tuple[tuple[float, float], bytes]]:
     """Yield a JPEG for each moment, a time in seconds and a place on the line, with the line and a circle at that place.
 
     Raises: DriverError if the film cannot be read.
     """
     waiting = sorted(moments)
-    with closing(_read_frames(path)) as frames:
+    with closing(_read_frames(path, scene.masks)) as frames:
         for frame in frames:
             while waiting and frame.t_ns >= waiting[0][0] * NS_PER_S - NS_PER_S / DETECT_FPS / 2:
-                yield waiting[0], _draw(frame, truth, waiting.pop(0)[1])
+                yield waiting[0], _draw(frame, scene.line[0], waiting.pop(0)[1])
             if not waiting:
                 return
 
 
-def _draw(frame: Frame, truth: ClipTruth, position: float) -> bytes:
+def _draw(frame: Frame, line: SceneLine, position: float) -> bytes:
     region = image.full_region(frame)
     width_px, height_px = region.w, region.h
     picture = image.crop_rgb(frame, region, (width_px, height_px))
-    x1, y1, x2, y2 = truth.line
-    start, end = (x1 * width_px, y1 * height_px), (x2 * width_px, y2 * height_px)
+    start, end = ((point.x * width_px, point.y * height_px) for point in (line.start, line.to))
     draw_outline(picture, (start, end), WHITE, 1, closed=False)
     centre = tuple(round(a + (b - a) * position) for a, b in zip(start, end, strict=True))
     radius = max(6, round(_MARK_RADIUS_RATIO * width_px))
     cv2.circle(picture, centre, radius, _MARK_COLOUR, 2, cv2.LINE_AA)
     return encode_jpeg(
         np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), np.uint8), MAX_JPEG_BYTES
-    )
-
-
-def _labelled_line(truth: ClipTruth) -> SceneLine:
-    x1, y1, x2, y2 = truth.line
-    return SceneLine(
-        name=_LINE_NAME,
-        start=Point(x1, y1),
-        to=Point(x2, y2),
-        forward_name="A->B",
-        backward_name="B->A",
-        events=True,
     )

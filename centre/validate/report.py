@@ -164,7 +164,8 @@ def group_rows(clips: Iterable[ScoredClip]) -> tuple[GroupRow, ...]:
                 for group in _groups(clip, one):
                     scores[group] = scores.get(group, Score()) + score
                     names.setdefault(group, set()).add(clip.clip)
-        names["all", "all"].add(clip.clip)
+        for group in (("all", "all"), ("light", clip.light), ("view", clip.view)):
+            names.setdefault(group, set()).add(clip.clip)
     order = {
         label: number
         for number, label in enumerate(("all", *LABELS, "A->B", "B->A", "day", "night"))

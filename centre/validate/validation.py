@@ -8,11 +8,14 @@ import msgspec
 
 from agent import __version__
 from agent.base.atomic_file import replace_atomically
+from agent.base.count_proof import CountProof
 from agent.base.errors import UserError
 from agent.base.file_read import read_regular_file
 from agent.base.json_decode import JsonDecoder, MalformedJson
 from agent.base.sha256 import file_sha256_hex
+from agent.config import toml_writer
 from agent.detection.model_card import find_model, read_verified_model
+from agent.detection.scene import Scene
 from agent.detection.tflite import TfliteDetector
 from centre.runtime_notices import hidden_notices
 from centre.validate.clip_run import read_marked_pictures, run_clip
@@ -30,11 +33,13 @@ from centre.validate.report import (
     group_rows,
     worst_counts,
 )
+from centre.validate.scene_truth import labelled_scene, of_counted_classes, scene_with_line
 from centre.validate.scoring import score_counts, unverifiable_share
 
 MAX_REPORT_BYTES = 67_108_864
 NAME = "validation"
 """Of the files of the page, without their endings."""
+PROOF_FILE = "proof.toml"
 
 OnClip = Callable[[int, int], None]
 """Called with the number of clips that are counted, and of all."""
@@ -43,10 +48,11 @@ _REPORT_DECODER = JsonDecoder(ValidationReport)
 
 
 class LabelledClip(NamedTuple):
-    """A film and its labels."""
+    """A film, its labels, and the scene with their line alone."""
 
     path: Path
     truth: ClipTruth
+    scene: Scene
 
 
 class LabelledClips(NamedTuple):
@@ -56,9 +62,18 @@ class LabelledClips(NamedTuple):
     truth_sha256: str
 
 
-def find_clips(folder: Path, truth: Path) -> LabelledClips:
-    """Return the clips that the labels name. Raises: UserError if one is not in the folder, or twice."""
+def find_clips(folder: Path, truth: Path, scene: Scene | None = None) -> LabelledClips:
+    """Return the clips that the labels name, with their lines in a camera's scene if that is given.
+
+    Raises: UserError if one is not in the folder, or twice, or its line is not in the scene, or clips in a scene show
+    several views.
+    """
     labels = read_truth(truth)
+    views = sorted({clip.view or name for name, clip in labels.items()})
+    if scene is not None and len(views) > 1:
+        raise UserError(
+            f"truth {str(truth)!r}: {len(views)} views ({', '.join(views)}); allowed: one, which the camera shows"
+        )
     try:
         digest, files = file_sha256_hex(truth), sorted(folder.iterdir())
     except OSError as error:
@@ -71,7 +86,11 @@ def find_clips(folder: Path, truth: Path) -> LabelledClips:
             raise UserError(
                 f"clips {str(folder)!r}: {name!r} is {found}; allowed: one film of that name"
             )
-        clips[name] = LabelledClip(films[0], clip)
+        if scene is None:
+            clips[name] = LabelledClip(films[0], clip, labelled_scene(clip))
+        else:
+            counted = scene_with_line(name, clip, scene)
+            clips[name] = LabelledClip(films[0], of_counted_classes(clip, counted), counted)
     return LabelledClips(clips, digest)
 
 
@@ -86,7 +105,7 @@ def measure_model(model: str, labelled: LabelledClips, on_clip: OnClip) -> Model
     scored: list[ScoredClip] = []
     cpu_s = played_s = 0.0
     for name, clip in labelled.clips.items():
-        run = run_clip(clip.path, clip.truth, detector)
+        run = run_clip(clip.path, clip.scene, clip.truth.duration_s, detector)
         cpu_s, played_s = cpu_s + run.cpu_s, played_s + run.played_s
         scored.append(
             ScoredClip(
@@ -174,11 +193,22 @@ def write_pages(
     return tuple(paths)
 
 
+def write_proof(folder: Path, camera: str, proof: CountProof) -> Path:
+    """Write the proof as a part of a version of the desired configuration, and return its path. Raises: UserError."""
+    path = folder / PROOF_FILE
+    text = toml_writer.dumps({"proofs": {camera: msgspec.to_builtins(proof)}})
+    try:
+        replace_atomically(path, text.encode(), 0o644)
+    except OSError as error:
+        raise UserError(f"--out {str(folder)!r}: {error.strerror or error}") from error
+    return path
+
+
 def _pictures(worst: tuple[WrongCount, ...], labelled: LabelledClips) -> dict[WrongCount, bytes]:
     pictures = {}
     for name in dict.fromkeys(wrong.clip for wrong in worst):
         clip = labelled.clips[name]
         moments = {(one.t_s, one.position): one for one in worst if one.clip == name}
-        for moment, jpeg in read_marked_pictures(clip.path, clip.truth, moments):
+        for moment, jpeg in read_marked_pictures(clip.path, clip.scene, moments):
             pictures[moments[moment]] = jpeg
     return {wrong: pictures[wrong] for wrong in worst if wrong in pictures}

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.base.count_proof import LIGHTS, count_validation
 from agent.base.model import LABELS
 from agent.config.configuration import Config
 from agent.config.declaration import iter_missing
@@ -22,6 +23,7 @@ from agent.reporting.declaration.data import (
     DeclaredPurposes,
 )
 from agent.reporting.declaration.page import LANGUAGES, load_texts, render_page
+from tests.count_proofs import count_proof, light_proof
 from tests.pure.test_declaration import CONFIG, TABLES, declare
 
 TIME = "2026-11-03T07:41:05.250Z"
@@ -193,6 +195,20 @@ def test_the_page_says_for_how_much_of_the_time_counts_can_be_trusted(
     page = html.unescape(page_of(msgspec.structs.replace(DATA, cameras=(counted,)), language))
     assert f"<th>{texts.countable_time}</th>" in page
     assert f"<td>{cell.format(unknown=texts.not_measured)}</td>" in page
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_page_says_how_right_counts_are_in_each_light(language: Language) -> None:
+    texts = load_texts(language)
+    proof = count_proof(light_proof("day", f1=0.956, f1_low=0.896, f1_high=0.982, clips=7))
+    validation = tuple(count_validation(proof, None, light) for light in LIGHTS)
+    counted = msgspec.structs.replace(CAMERA, rules=4, validation=validation)
+    page = html.unescape(page_of(msgspec.structs.replace(DATA, cameras=(counted,)), language))
+    assert f"<th>{texts.count_accuracy}</th>" in page
+    shown = "95.6\u00a0% (89.6\u00a0\u2013\u00a098.2\u00a0%)"
+    shown = shown if language == "en" else shown.replace(".", ",")
+    by_day = f'{texts.by_light["day"]}: <bdi dir="ltr">{shown}</bdi>{texts.comma}{texts.films}: 7'
+    assert f"<td>{by_day}<br>{texts.by_light['night']}: {texts.not_validated}</td>" in page
 
 
 def test_a_box_that_keeps_nothing_says_so() -> None:

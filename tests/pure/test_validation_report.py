@@ -232,6 +232,12 @@ def test_crossings_are_scored_by_class_direction_light_and_view() -> None:
     assert (rows["light", "night"].clips, rows["light", "night"].loose.recall) == (1, 0.0)
 
 
+def test_a_clip_without_a_crossing_is_a_clip_of_its_light_and_view() -> None:
+    empty = decode(empty=clip() | {"view": "north"})["empty"]
+    rows = {row.name: row.clips for row in group_rows([scored("empty", empty)])}
+    assert rows == {"all": 1, "day": 1, "north": 1}
+
+
 def test_wrong_counts_of_the_worst_clip_come_first() -> None:
     assert [(w.clip, w.kind, w.t_s) for w in FIGURES.worst] == [
         ("night", "missed", 1.0),

@@ -1,12 +1,18 @@
 """`vigie validate` on a film of the rendered street, and on a labelled film."""
 
 import json
+import tomllib
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from agent.__main__ import main
+from agent.config.configuration import DetectConfig
+from agent.config.desired_config import DesiredContent
+from agent.detection.model_card import find_sha256
+from agent.detection.scene import load_scene, scene_digest
 from tests.whole.drawn_clip import write_street_clip
 
 LENGTH_S = 12.0
@@ -67,6 +73,35 @@ def test_counts_that_are_the_labels_are_right_and_a_missed_one_fails_the_limit(
     page = (tmp_path / "wrong" / "validation.html").read_text()
     assert page.count("<img ") == 1
     assert "missed, bus, A-&gt;B" in page
+
+
+def test_a_validation_of_a_cameras_scene_writes_its_proof_for_the_desired_configuration(
+    films: Path, counted: list[dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scene = tmp_path / "gate.toml"
+    scene.write_text(f'[[line]]\nname = "stop"\nfrom = {LINE[:2]}\nto = {LINE[2:]}\n')
+    truth = write_truth(tmp_path / "all.json", counted)
+    proof = ["--camera", "north", "--scene", str(scene), "--by", "amina"]
+    assert validate(films, truth, tmp_path / "out", *proof) == 0
+    tables = tomllib.loads((tmp_path / "out" / "proof.toml").read_text())
+    found = msgspec.convert(tables, DesiredContent).proofs["north"]
+    assert found.view == "gate"
+    assert found.scene_sha256 == scene_digest(load_scene(scene))
+    assert found.model_sha256 == find_sha256(DetectConfig().model)
+    assert [(one.light, one.f1, one.crossings) for one in found.lights] == [
+        ("day", 1.0, len(counted))
+    ]
+    assert validate(films, truth, tmp_path / "out", *proof[:4]) == 2
+    assert "allowed: --camera, --scene and --by" in capsys.readouterr().err
+    two_views = json.loads(truth.read_text())
+    two_views["bridge"] = two_views["street"] | {"view": "bridge"}
+    truth.write_text(json.dumps(two_views))
+    assert validate(films, truth, tmp_path / "out", *proof) == 2
+    assert "2 views (bridge, gate); allowed: one" in capsys.readouterr().err
+    truth = write_truth(tmp_path / "all.json", counted)
+    scene.write_text('[[line]]\nname = "stop"\nfrom = [0.1, 0.4]\nto = [0.9, 0.4]\n')
+    assert validate(films, truth, tmp_path / "out", *proof) == 2
+    assert "no line of the scene; allowed: one of its lines" in capsys.readouterr().err
 
 
 def test_two_validations_of_the_same_labels_are_compared(

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from agent.base.count_proof import CountValidation
 from agent.base.model import Label
 
 
@@ -16,7 +17,8 @@ class DeclaredCamera(msgspec.Struct, frozen=True, kw_only=True):
     it counts or reports, `trusted_rules` of those with enough pixels per metre for all that they count, null if the
     ground is not calibrated and too few cars were seen to estimate them, or no picture has come yet.
     `countable_ratio` is the part of the last day, or of the time since the agent started, for which its counts are
-    trusted, 0..1, null if that is not known. `view_of` is the fisheye camera of whose picture this one
+    trusted, 0..1, null if that is not known. `validation` says for each light how right its counts are, or that this was not
+    validated; it is empty for a camera without lines and zones. `view_of` is the fisheye camera of whose picture this one
     shows a part, null if it has pictures of its own. For a camera that was removed and still has footage,
     `detection` and `recorded` are false.
     """
@@ -34,18 +36,20 @@ class DeclaredCamera(msgspec.Struct, frozen=True, kw_only=True):
     rules: int = 0
     trusted_rules: int | None = None
     countable_ratio: float | None = None
+    validation: tuple[CountValidation, ...] = ()
     view_of: str | None = None
 
 
 class RuleCounts(msgspec.Struct, frozen=True, kw_only=True):
     """Lines and zones of a camera, and those with enough pixels per metre for all their labels; None if unknown.
 
-    `countable_ratio`: see DeclaredCamera.
+    `countable_ratio`, `validation`: see DeclaredCamera.
     """
 
     total: int = 0
     trusted: int | None = None
     countable_ratio: float | None = None
+    validation: tuple[CountValidation, ...] = ()
 
 
 class DeclaredPurposes(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,7 +15,9 @@ from typing import get_args
 
 import msgspec
 
+from agent.base.count_proof import CountValidation, UnvalidatedCounts
 from agent.base.model import Label
+from agent.base.view_condition import Light
 from agent.faults.texts import Language
 from agent.reporting.declaration.data import DeclarationData, DeclaredCamera
 
@@ -59,6 +61,10 @@ class PageTexts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     view_of: str
     trusted_rules: str
     countable_time: str
+    count_accuracy: str
+    by_light: dict[Light, str]
+    films: str
+    not_validated: str
     not_measured: str
     kept_days: str
     yes: str
@@ -231,7 +237,7 @@ class _Article:
         texts = self._texts
         headings = (
             *(texts.camera, texts.owner, texts.purpose, texts.viewers, texts.recorded),
-            *(texts.detection, texts.trusted_rules, texts.countable_time),
+            *(texts.detection, texts.trusted_rules, texts.countable_time, texts.count_accuracy),
             *(texts.masked, texts.movable, texts.kept_days),
         )
         head = "".join(f"<th>{_escape(heading)}</th>" for heading in headings)
@@ -255,6 +261,7 @@ class _Article:
             _escape(self._yes_or_no(camera.detection)),
             _escape(self._format_rules(camera)),
             _escape(self._format_ratio(camera.countable_ratio)),
+            "<br>".join(map(self._render_validation, camera.validation)) or "-",
             _escape(self._yes_or_no(camera.masked)),
             _escape(self._yes_or_no(camera.on_ptz_head)),
             _escape(self._format_days(camera.retention_h)),
@@ -273,6 +280,22 @@ class _Article:
 
     def _format_ratio(self, ratio: float | None) -> str:
         return self._texts.not_measured if ratio is None else f"{ratio * 100:.0f}\u00a0%"
+
+    def _render_validation(self, counts: CountValidation) -> str:
+        """Render such as `by day: 95.6 % (89.6 - 98.2 %), films: 7`."""
+        texts = self._texts
+        light = texts.by_light[counts.light]
+        if isinstance(counts, UnvalidatedCounts):
+            return _escape(f"{light}: {texts.not_validated}")
+        f1, low, high = (
+            self._format_number(round(100 * share, 1))
+            for share in (counts.f1, counts.f1_low, counts.f1_high)
+        )
+        figures = f"{f1}\u00a0% ({low}\u00a0\u2013\u00a0{high}\u00a0%)"
+        return (
+            f'{_escape(light)}: <bdi dir="ltr">{figures}</bdi>'
+            f"{_escape(texts.comma)}{_escape(texts.films)}: {counts.clips}"
+        )
 
     def _longest_retention_h(self) -> float | None:
         """Return the longest retention of all cameras, with the footage of events; None if nothing is kept."""
