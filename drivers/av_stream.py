@@ -131,6 +131,14 @@ class VideoSource:
         """Return a timestamp or duration of the stream in ns."""
         return ticks * self._tick_num // self._tick_den
 
+    def ns_to_ticks(self, t_ns: int) -> int:
+        """Return a time or duration in ns as a timestamp or duration of the stream."""
+        return t_ns * self._tick_den // self._tick_num
+
+    def seek(self, ticks: int) -> None:
+        """Continue at the last keyframe not after a timestamp, as the container's index has it. Raises: PyAV's errors."""
+        self._container.seek(ticks, stream=self.stream)
+
     def packets(self) -> Iterator[VideoPacket]:
         """Yield all packets in file order; the last one is empty and drains the decoder."""
         return self._container.demux(self.stream)

@@ -46,6 +46,7 @@ from centre.replay import ReplayRequest, replay
 from centre.scene_page import write_scene_page
 from centre.store import CentreStore
 from drivers.media import Frame
+from scripts.count_pictures import take_report
 from scripts.editor_pictures import take_views
 from scripts.pole_pictures import take_phones
 from scripts.terminal_window import TerminalWindow
@@ -351,6 +352,11 @@ def take_pole(folder: Path) -> None:
         _write_jpeg(name, picture)
 
 
+def take_count(folder: Path) -> None:
+    """The report of `vigie count` on the rendered street."""
+    _write_jpeg("count-report.jpg", take_report(folder, STREET_SCENE))
+
+
 def _start_broker(folder: Path, stack: ExitStack) -> Mosquitto:
     broker = Mosquitto(folder)
     stack.callback(broker.stop, signal.SIGKILL)
@@ -414,6 +420,7 @@ PICTURES: dict[str, Callable[[Path], None]] = {
     "fleet": take_fleet,
     "verify": take_verify,
     "pole": take_pole,
+    "count": take_count,
 }
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`vigie count FILMS`: counts the crossings of films, and writes tables."""
+"""`vigie count FILMS`: counts the crossings of films, and writes tables and a report."""
 
 import argparse
 import os
@@ -10,9 +10,10 @@ from zoneinfo import ZoneInfo
 from agent.base.errors import UserError
 from agent.base.weekly_hours import is_time_zone
 from agent.detection.model_card import ModelRefused
+from agent.faults.texts import LANGUAGES
 from centre.cli.detect import add_model_argument
 from centre.cli.replay import FilmBar, parse_start
-from centre.count import parquet
+from centre.count import parquet, plots
 from centre.count.clock_interval import parse_interval
 from centre.count.film_list import ListedFilm, StartRules
 from centre.count.jobs import FilmProgress
@@ -27,8 +28,8 @@ MAX_JOBS = 64
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.description = (
-        "Counts road users in films, as fast as possible, and writes tables: crossings, counts by line, direction, "
-        "class and interval, turning flows, tracks and speeds. Stopped and started again, it goes on after the last film."
+        "Counts road users in films, as fast as possible, and writes tables and a report: crossings, counts by line, "
+        "direction, class and interval, turning flows, tracks and speeds. Stopped and started again, it goes on after the last film."
     )
     parser.add_argument(
         "films", metavar="FILM|FOLDER", type=Path, nargs="+", help="films, or folders of films"
@@ -69,6 +70,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=1,
         help="films that are counted at the same time, one core each (default: 1)",
+    )
+    parser.add_argument(
+        "--language",
+        choices=LANGUAGES,
+        default="en",
+        help="the language in which the report opens; the page has all three (default: en)",
     )
     add_model_argument(parser)
     parser.set_defaults(run=run)
@@ -116,6 +123,7 @@ def _request(args: argparse.Namespace) -> CountRequest:
         out=args.out,
         jobs=args.jobs,
         model=args.model,
+        language=args.language,
     )
 
 
@@ -130,6 +138,8 @@ def _print_plan(plan: CountPlan) -> None:
         _say(f"warning: {warning}")
     if not parquet.is_installed():
         _say(parquet.HOW_TO_INSTALL)
+    if not plots.is_installed():
+        _say(plots.HOW_TO_INSTALL)
 
 
 def _say(line: str) -> None:

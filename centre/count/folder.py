@@ -19,8 +19,9 @@ _SUFFIX = ".json"
 RESULT = "count.json"
 """The result as JSON, which is written last."""
 GEOJSON = "crossings.geojson"
+REPORT = "report.html"
 RESULT_FILES = frozenset(
-    {RESULT, GEOJSON}
+    {RESULT, GEOJSON, REPORT}
     | {
         f"{table}.{suffix}"
         for table in ("crossings", "counts", "flows")

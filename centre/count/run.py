@@ -15,6 +15,7 @@ from agent.config.configuration import DetectConfig
 from agent.detection import model_card
 from agent.detection.model_card import ModelCard
 from agent.detection.scene import Scene, load_scene
+from agent.faults.texts import Language
 from centre.count import parquet
 from centre.count.film_count import FilmJob
 from centre.count.film_list import ListedFilm, StartRules, list_films, printable_name
@@ -22,6 +23,7 @@ from centre.count.film_part import FilmPart, PartKey
 from centre.count.folder import GEOJSON, RESULT, CountFolder
 from centre.count.jobs import FilmProgress, OnFilmProgress, run_jobs
 from centre.count.join import CountSettings, join_parts
+from centre.count.report_file import write_report
 from centre.count.results import CountResult
 from centre.count.tables import encode_geojson, make_tables, write_csv
 from centre.film_player import scene_warnings
@@ -46,6 +48,8 @@ class CountRequest(msgspec.Struct, frozen=True, kw_only=True):
     out: Path
     jobs: int = 1
     model: str = DetectConfig().model
+    language: Language = "en"
+    """The language in which the report opens."""
 
 
 class CountPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,7 +115,7 @@ def run_count(plan: CountPlan, on_progress: OnFilmProgress) -> CountResult:
             for film, key in zip(plan.films, keys, strict=True)
         ]
         result = join_parts(plan.films, parts, _settings(plan))
-        _write(result, folder)
+        _write(result, folder, request.language)
     return result
 
 
@@ -163,7 +167,7 @@ def _settings(plan: CountPlan) -> CountSettings:
     )
 
 
-def _write(result: CountResult, folder: CountFolder) -> None:
+def _write(result: CountResult, folder: CountFolder, language: Language) -> None:
     tables = make_tables(result)
     for table in tables:
         write_csv(table, folder.out / f"{table.name}.csv")
@@ -175,4 +179,5 @@ def _write(result: CountResult, folder: CountFolder) -> None:
         for film in result.films:
             if not folder.track_parquet(film.name).exists():
                 parquet.write_tracks(folder.tracks(film.name), folder.track_parquet(film.name))
+    write_report(folder.out, result, language)
     folder.write(RESULT, msgspec.json.encode(result))

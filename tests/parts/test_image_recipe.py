@@ -412,6 +412,7 @@ def test_a_box_gets_the_tested_packages_and_no_development_packages() -> None:
         "ruff",
         "iotcore",
         "textual",
+        "matplotlib",
         "pyarrow",
         "hypothesis",
     }

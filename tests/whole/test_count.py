@@ -3,6 +3,7 @@
 import csv
 import json
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -17,8 +18,9 @@ import pytest
 
 from agent.__main__ import main
 from agent.base.json_decode import decode_json
-from centre.count import parquet
+from centre.count import parquet, plots
 from centre.count.results import CountResult
+from centre.count.sample import draw_sample
 from centre.count.track_file import read_tracks
 from tests.turned_film import CLOCKWISE, write_with_matrix
 from tests.whole.drawn_clip import FPS, write_street_clip
@@ -28,7 +30,7 @@ SCENE = ROOT / "centre" / "demo" / "scenes" / "street.toml"
 START = "2026-05-12T08:00+01:00"
 LENGTH_S = 8
 FILMS = 3
-TABLES = {"crossings.csv", "counts.csv", "count.json"}
+TABLES = {"crossings.csv", "counts.csv", "count.json", "report.html"}
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +96,21 @@ def test_the_folder_has_each_table_and_the_tracks_of_each_film(
     if parquet.is_installed():
         assert {"crossings.parquet", "counts.parquet"} <= found
         assert {f"tracks/{film.name}.parquet" for film in result.films} <= found
+
+
+def test_the_report_is_its_owners_alone(counted: Path) -> None:
+    assert (counted / "report.html").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_report_has_the_pictures_of_each_drawn_crossing(
+    counted: Path, result: CountResult
+) -> None:
+    page = (counted / "report.html").read_text(encoding="utf-8")
+    drawn = draw_sample(result).crossings
+    assert page.count('class="card"') == len(drawn) >= 3
+    pictures = re.findall(r'src="data:image/jpeg;base64,([^"]*)"', page)
+    assert len(pictures) == 3 * len(drawn) + 1, "and the heat map"
+    assert page.count("data:image/svg+xml") == (2 * 2 if plots.is_installed() else 0)
 
 
 def test_the_films_are_one_after_the_other(result: CountResult) -> None:
