@@ -50,16 +50,19 @@ preset = "gate"
 
 
 class PoleStreet:
-    """The box, its page and the phone. `mark` is put into the site, a line of the scene and a camera's path."""
+    """The box, its page and the phone. `mark` is put into the site, a line of the scene and a camera's path.
 
-    def __init__(self, folder: Path, mark: str = "") -> None:
+    `more` is added to the configuration.
+    """
+
+    def __init__(self, folder: Path, mark: str = "", more: str = "") -> None:
         with ExitStack() as stack:
             broker = Mosquitto(folder)
             stack.callback(broker.stop, signal.SIGKILL)
             self.box = AgentBox(folder / "box", broker.url, fake_camera_toml("fps = 4\n"))
             self.clip = self.box.folder / f"yard{mark}.mp4"
             self.scene = self.box.folder / "scene.toml"
-            self._configure(mark)
+            self._configure(mark, more)
             stack.callback(self.box.kill)
             self.box.start()
             self.page = PolePageBox(self.box.folder, make_root(folder / "root"))
@@ -69,12 +72,12 @@ class PoleStreet:
             stack.callback(self.phone.close)
             self._stack = stack.pop_all()
 
-    def _configure(self, mark: str) -> None:
+    def _configure(self, mark: str, more: str) -> None:
         write_street_clip(self.clip, 1.0, 320, 180)
         toml = self.box.folder / "vigie.toml"
         site = f'site = "Bd Mohammed V{mark}"'
         text = re.sub(r"^site = .*$", site, toml.read_text(), flags=re.MULTILINE)
-        toml.write_text(text + MORE.format(clip=self.clip))
+        toml.write_text(text + MORE.format(clip=self.clip) + more)
         scene = (SCENES_FOLDER / "street.toml").read_text()
         self.scene.write_text(scene.replace('"zebra"', f'"zebra{mark}"'))
 

@@ -24,9 +24,10 @@ class AgentWords(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SessionCamera(msgspec.Struct, frozen=True, kw_only=True):
-    """A camera, the head that it is mounted on, and whether an institution lends it."""
+    """A camera, the fisheye camera whose view it is, the head that it is mounted on, and whether an institution lends it."""
 
     name: str
+    view_of: str | None
     head: str | None
     is_lent: bool
 
@@ -83,6 +84,7 @@ def session(call: ActCall, _args: NoArguments) -> Session:
         cameras=tuple(
             SessionCamera(
                 name=camera.name,
+                view_of=camera.view_of,
                 head=head_of.get(camera.name),
                 is_lent=camera.institution is not None,
             )

@@ -16,7 +16,12 @@ export function chosenCamera(session) {
 export function cameraChoice(session, onChoice) {
   if (session.cameras.length < 2) return null;
   const current = chosenCamera(session);
-  const options = session.cameras.map(({ name }) => element("option", { value: name, selected: name === current }, name));
+  const option = ({ name }) => element("option", { value: name, selected: name === current }, name);
+  const viewsOf = (camera) => session.cameras.filter((one) => one.view_of === camera);
+  const options = viewsOf(null).map((camera) => {
+    const views = viewsOf(camera.name).map(option);
+    return [option(camera), views.length ? element("optgroup", { label: text("views_of", { camera: camera.name }) }, views) : null];
+  });
   const select = element("select", {
     change: () => {
       chosen = select.value;
