@@ -20,8 +20,7 @@ from agent.detection.image import encode_snapshot
 from agent.ptz.preset_store import Preset
 from agent.ptz.ptz_args import Args as PtzArgs
 from agent.ptz.ptz_args import HeadInfo, HeadPosition, PtzResult, PtzSetPresetArgs
-from agent.runtime.control_client import find_agent
-from agent.runtime.control_socket import ControlSocket
+from agent.runtime.control_socket import SOCKET_NAME, ControlSocket
 from agent.runtime.stage import StageThread
 from agent.update import request_file
 from agent.update.request_file import UpdateAction, UpdateRequest, UpdateRequestStatus
@@ -200,13 +199,12 @@ class RecordingAgent:
         handler = LocalCommandHandler(self._submit, clock, lambda _t_ns: "1")
         self._server.add_method(LocalCommand, handler.handle)
         self._thread = StageThread(self._server, clock.boottime_ns, random.Random(1), vital=False)
-        self._state_dir = state_dir
+        self._socket_path = state_dir / SOCKET_NAME
 
     @contextmanager
     def running(self) -> Iterator[None]:
         self._thread.start()
-        # The file is there a moment before the socket listens.
-        while find_agent(self._state_dir) is None:
+        while not self._socket_path.exists():
             assert not self._thread.join(0.01)
         try:
             yield
