@@ -12,7 +12,7 @@ from agent.__main__ import main
 from tests.scene_editor.browser import EditorPage
 from tests.whole.drawn_clip import write_street_clip
 
-FILM_S = 90.0
+FILM_S = 75.0
 PAGE_PX = (740, 1180)
 GAP_PX = 20
 BARS, CARDS = "#line-0", ".cards"
@@ -31,9 +31,14 @@ def take_report(folder: Path, scene: Path) -> npt.NDArray[Any]:
     """Return the picture, blue first."""
     film, out = folder / "street.mp4", folder / "counted"
     write_street_clip(film, FILM_S, 1280, 720)
-    when = ["--start", "2026-05-12T08:00+01:00", "--every", "10s"]
+    when = ["--start", "2026-05-12T08:00+01:00", "--every", "15s"]
     main(["count", str(film), "--scene", str(scene), "--out", str(out), *when])
-    with closing(EditorPage(out / "report.html", folder)) as page:
+    return photograph_report(out / "report.html", folder)
+
+
+def photograph_report(report: Path, folder: Path) -> npt.NDArray[Any]:
+    """Return both halves of the picture of a report side by side, blue first."""
+    with closing(EditorPage(report, folder)) as page:
         page.set_screen(*PAGE_PX)
         page.run(ONLY_BARS)
         page.run(MARK)
