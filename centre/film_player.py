@@ -142,7 +142,7 @@ class FilmPlayer:
         """
         found = model_card.find_model(model)
         content = model_card.read_verified_model(found.card, found.path.parent)
-        self._camera = _open_film(film, scene, math.inf if every_frame else DETECT_FPS)
+        self._camera = open_film(film, scene, math.inf if every_frame else DETECT_FPS)
         with hidden_notices():
             detector = TfliteDetector(found.card, content)
         self._pipeline = DetectionPipeline(detector, excluded_polygons=scene.excluded_polygons)
@@ -167,7 +167,7 @@ class FilmPlayer:
 
     def play(self) -> Iterator[PlayedFrame]:
         """Yield all pictures that are searched. Raises: DriverError if the film is damaged before its end."""
-        for frame in self._frames():
+        for frame in iter_frames(self._camera):
             result = self._pipeline.process(frame)
             self.last_ns = result.t_ns
             minutes = self.rule_engine.completed_counts(result.t_ns)
@@ -181,22 +181,34 @@ class FilmPlayer:
             minutes=self.rule_engine.flush_counts(self.last_ns),
         )
 
-    def _frames(self) -> Iterator[Frame]:
-        while True:
-            try:
-                media = self._camera.read(_READ_TIMEOUT_S)
-            except DriverError as error:
-                if error.kind == "ended":
-                    return
-                raise
-            if isinstance(media, Frame):
-                yield media
-
     def _with_local_time(self, result: FrameResult) -> FrameResult:
         if self._local_start is None:
             return result
         local_time = self._local_start + timedelta(microseconds=result.t_ns // 1000)
         return msgspec.structs.replace(result, local_time=local_time)
+
+
+def open_film(film: Path, scene: Scene, fps: float) -> Camera:
+    """Open a film as a camera whose frames, at most `fps` a second, have the film's own time. Raises: DriverError."""
+    module = catalog.load_camera_driver("replay")
+    options = checked_convert.convert(
+        {"path": str(film), "pace": "fast", "loop": False}, module.Options, "replay"
+    )
+    wanted = StreamRequest(packets=False, frames_fps=fps, masks=scene.masks)
+    return module.open_camera(FILM_CAMERA, options, wanted, time.monotonic_ns)
+
+
+def iter_frames(camera: Camera) -> Iterator[Frame]:
+    """Yield the frames of a film up to its end. Raises: DriverError if it is damaged before that."""
+    while True:
+        try:
+            media = camera.read(_READ_TIMEOUT_S)
+        except DriverError as error:
+            if error.kind == "ended":
+                return
+            raise
+        if isinstance(media, Frame):
+            yield media
 
 
 def track_records(result: FrameResult, rule_engine: RuleEngine) -> Iterator[TrackRecord]:
@@ -221,12 +233,3 @@ def to_s(t_ns: int) -> float:
 
 def _display_name(film: Path) -> str:
     return f"camera {FILM_CAMERA!r}: video {str(film)!r}"
-
-
-def _open_film(film: Path, scene: Scene, fps: float) -> Camera:
-    module = catalog.load_camera_driver("replay")
-    options = checked_convert.convert(
-        {"path": str(film), "pace": "fast", "loop": False}, module.Options, "replay"
-    )
-    wanted = StreamRequest(packets=False, frames_fps=fps, masks=scene.masks)
-    return module.open_camera(FILM_CAMERA, options, wanted, time.monotonic_ns)

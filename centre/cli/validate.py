@@ -18,7 +18,7 @@ from agent.config.names import Name
 from agent.detection.model_card import ModelRefused
 from agent.detection.scene import Scene, load_scene
 from centre.cli.detect import add_model_argument
-from centre.validate.clip_run import DETECT_FPS
+from centre.film_player import DETECT_FPS
 from centre.validate.pages import interval, percent
 from centre.validate.proof import make_proof
 from centre.validate.report import LimitName, ValidationReport

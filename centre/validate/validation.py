@@ -14,10 +14,8 @@ from agent.base.file_read import read_regular_file
 from agent.base.json_decode import JsonDecoder, MalformedJson
 from agent.base.sha256 import file_sha256_hex
 from agent.config import toml_writer
-from agent.detection.model_card import find_model, read_verified_model
+from agent.detection.model_card import find_model
 from agent.detection.scene import Scene
-from agent.detection.tflite import TfliteDetector
-from centre.runtime_notices import hidden_notices
 from centre.validate.clip_run import read_marked_pictures, run_clip
 from centre.validate.crossing_truth import ClipTruth, read_truth
 from centre.validate.pages import to_html, to_markdown
@@ -99,14 +97,14 @@ def measure_model(model: str, labelled: LabelledClips, on_clip: OnClip) -> Model
 
     Raises: UserError, ModelRefused or DriverError if a model or a film cannot be used.
     """
-    found = find_model(model)
-    with hidden_notices():
-        detector = TfliteDetector(found.card, read_verified_model(found.card, found.path.parent))
+    card = find_model(model).card
     scored: list[ScoredClip] = []
     cpu_s = played_s = 0.0
+    inferences = 0
     for name, clip in labelled.clips.items():
-        run = run_clip(clip.path, clip.scene, clip.truth.duration_s, detector)
+        run = run_clip(clip.path, clip.scene, clip.truth.duration_s, model)
         cpu_s, played_s = cpu_s + run.cpu_s, played_s + run.played_s
+        inferences += run.inferences
         scored.append(
             ScoredClip(
                 clip=name,
@@ -119,13 +117,13 @@ def measure_model(model: str, labelled: LabelledClips, on_clip: OnClip) -> Model
         )
         on_clip(len(scored), len(labelled.clips))
     return ModelFigures(
-        model=found.card.name,
-        sha256=found.card.sha256,
+        model=card.name,
+        sha256=card.sha256,
         rows=group_rows(scored),
         confusion=confusion(scored),
         clips=clip_rows(scored),
         worst=worst_counts(scored),
-        inferences=detector.inference_count,
+        inferences=inferences,
         cpu_s=round(cpu_s / max(played_s, 1e-9), 4),
     )
 
