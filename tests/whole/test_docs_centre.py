@@ -3,6 +3,7 @@
 Replaced are the broker's host and ports alone, by those of a mosquitto on this machine.
 """
 
+import json
 import os
 import re
 import signal
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.whole.drawn_clip import write_street_clip
 from tests.whole.report.broker import (
     DOCS,
     Mosquitto,
@@ -269,6 +271,21 @@ def test_the_commands_of_the_page_on_desired_configuration_change_the_box(city: 
     assert "segment_s = 5" in (folder / "version.toml").read_text()
 
 
+def test_the_commands_of_the_page_on_validation_send_a_proof(city: City) -> None:
+    folder = city.folder("jonas")
+    (folder / "clips").mkdir()
+    write_street_clip(folder / "clips" / "street.mp4", 3.0)
+    crossing = {"t": 1.5, "pos": 0.5, "dir": "A->B", "class": "car", "sure": True}
+    clip = {"line": [0.22, 0.5, 0.74, 0.5], "duration": 2.0, "crossings": [crossing]}
+    (folder / "clips" / "counts.json").write_text(json.dumps({"street": clip}))
+    (folder / "north.toml").write_text(
+        '[[line]]\nname = "stop"\nfrom = [0.22, 0.5]\nto = [0.74, 0.5]\n'
+    )
+    (block,) = printed_blocks("validate.md")
+    city.run("jonas", block)
+    assert "[proofs.north]" in city.run("jonas", "vigie configure pole-17 --show")
+
+
 def test_both_printed_centres_run_at_once(city: City) -> None:
     watches = [
         city.start(name, read_doc_block("centre.md", name)) for name in ("active", "standby")
@@ -307,6 +324,7 @@ def test_each_printed_command_that_connects_is_run_here() -> None:
         "incidents.md": 1,
         "models.md": 1,  # it needs the server of the model as well
         "scene-editor.md": 1,  # it needs a fisheye camera: test_configure_views.py
+        "validate.md": 1,
         **{f"quickstart/operator{language}.md": 2 for language in ("", ".fr", ".ar")},
         **{f"quickstart/installer{language}.md": 1 for language in ("", ".fr", ".ar")},
     }
