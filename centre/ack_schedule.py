@@ -6,7 +6,7 @@ stop of a box, do not wait: the box does.
 
 import msgspec
 
-from agent.reporting.payloads import HealthMessage, Message, TrafficCountsMessage
+from agent.reporting.payloads import Message, TrafficCountsMessage
 from centre.store import BoxEpoch
 
 MINUTE_NS = 60_000_000_000
@@ -32,7 +32,7 @@ class AckSchedule:
         """Of acknowledgements in the last QUIET_S, the oldest first."""
 
     def add(self, key: BoxEpoch, message: Message | None, now_s: float) -> None:
-        """Add a stored message of a box."""
+        """Add a stored message of a box that asks for an acknowledgement."""
         waiting = self._waiting.setdefault(key, _Waiting(now_s + MAX_WAIT_S))
         waiting.messages += 1
         is_quiet = now_s - self._sent_s.get(key, -QUIET_S) >= QUIET_S
@@ -53,7 +53,7 @@ class AckSchedule:
 
 
 def _may_wait(message: Message | None) -> bool:
-    if isinstance(message, TrafficCountsMessage):
-        return message.data.end_ns - message.data.begin_ns >= MINUTE_NS
-    # A health report has no number to acknowledge.
-    return isinstance(message, HealthMessage)
+    return (
+        isinstance(message, TrafficCountsMessage)
+        and message.data.end_ns - message.data.begin_ns >= MINUTE_NS
+    )

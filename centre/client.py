@@ -193,10 +193,8 @@ class CentreClient(ReconnectingClient):
             return
         self._publish_listening_if_due(transport)
         if self._arrivals:
-            to_ack = centre.store.commit(self._arrivals, centre.name)
-            for arrival in self._arrivals:
-                if arrival.key in to_ack:
-                    self._acks.add(arrival.key, arrival.message, self._now_s())
+            for arrival in centre.store.commit(self._arrivals, centre.name):
+                self._acks.add(arrival.key, arrival.message, self._now_s())
         self._acknowledge(centre, transport, self._now_s())
 
     def _acknowledge(self, centre: ActingCentre, transport: PahoTransport, due_s: float) -> None:

@@ -94,8 +94,8 @@ class CentreStore:
         """Return the deduplicator of a box and epoch."""
         return self._deduplicators.setdefault(key, Deduplicator(key.epoch))
 
-    def commit(self, arrivals: Iterable[StoredArrival], centre: str) -> frozenset[BoxEpoch]:
-        """Commit messages without repeats. Return the boxes and epochs that `centre` is to acknowledge.
+    def commit(self, arrivals: Iterable[StoredArrival], centre: str) -> tuple[StoredArrival, ...]:
+        """Commit messages without repeats. Return those that `centre` is to acknowledge: repeats, too, and births.
 
         Raises: UserError if the file is locked or its disk is full or fails; then none is committed.
         """
@@ -103,9 +103,7 @@ class CentreStore:
             if self._is_outdated:
                 self._load()
             self._db.execute("BEGIN IMMEDIATE")
-            to_ack = frozenset(
-                filter(None, (self._insert(arrival, centre) for arrival in arrivals))
-            )
+            to_ack = tuple(arrival for arrival in arrivals if self._insert(arrival, centre))
             self._db.execute("COMMIT")
         except BaseException as error:
             # The deduplicators have counted messages that are not on the disk: until they are read again none
@@ -160,7 +158,8 @@ class CentreStore:
             self.deduplicator(BoxEpoch(box, epoch)).mark_lost((SeqRange(first, last),))
         self._is_outdated = False
 
-    def _insert(self, arrival: StoredArrival, centre: str) -> BoxEpoch | None:
+    def _insert(self, arrival: StoredArrival, centre: str) -> bool:
+        """Insert a message. Return True if it asks for an acknowledgement."""
         envelope, message, key = arrival.envelope, arrival.message, arrival.key
         deduplicator = self.deduplicator(key)
         if envelope.seq is None:
@@ -186,11 +185,11 @@ class CentreStore:
                     "INSERT INTO lost VALUES (?, ?, ?, ?)",
                     [(*key_columns(key), span.first, span.last) for span in message.data.ranges],
                 )
-        return key
+        return True
 
-    def _store_floor(self, key: BoxEpoch, message: Message | None, centre: str) -> BoxEpoch | None:
+    def _store_floor(self, key: BoxEpoch, message: Message | None, centre: str) -> bool:
         if not isinstance(message, StatusMessage) or not isinstance(message.data, OnlineStatus):
-            return None
+            return False
         birth = message.data
         floor = birth.acked_upto_by_centre.get(centre, birth.acked_upto)
         self.deduplicator(key).set_floor(floor)
@@ -198,7 +197,7 @@ class CentreStore:
             "INSERT OR REPLACE INTO acked_floor VALUES (?, ?, ?)",
             (*key_columns(key), floor),
         )
-        return key
+        return True
 
 
 def read_received(file: Path, topic: str) -> Iterator[tuple[str, bytes]]:

@@ -6,7 +6,7 @@ import pytest
 from agent.reporting.payloads import Message
 from centre.ack_schedule import MAX_WAIT_S, MAX_WAITING, QUIET_S, AckSchedule
 from centre.store import BoxEpoch
-from tests.fleet_messages import event, head, health, minute, status
+from tests.fleet_messages import event, head, minute, status
 
 BOX = BoxEpoch("pole-17", "e")
 OTHER = BoxEpoch("pole-18", "e")
@@ -43,13 +43,6 @@ def test_anything_else_is_acknowledged_at_once_and_takes_what_waits_with_it(
     schedule.add(BOX, message, 101.0)
     assert due(schedule, 101.0) == [BOX]
     assert due(schedule, 200.0) == []
-
-
-def test_a_health_report_asks_for_no_acknowledgement_of_its_own() -> None:
-    schedule = AckSchedule()
-    schedule.add(BOX, minute(1), 100.0)
-    schedule.add(BOX, health(), 100.0)
-    assert due(schedule, 101.0) == []
 
 
 def test_a_backlog_of_counts_does_not_wait() -> None:
