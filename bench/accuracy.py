@@ -73,7 +73,9 @@ class LineCounter:
     def __init__(self, lines: list[SceneLine]) -> None:
         self._track_memory = TrackMemory(SceneGround(Scene()))
         self._detectors = [LineCrossingDetector(line, self._track_memory) for line in lines]
-        self.crossings: dict[str, list[scoring.CountedCrossing]] = {line.name: [] for line in lines}
+        self.crossings: dict[str, list[scoring.ReportedCrossing]] = {
+            line.name: [] for line in lines
+        }
 
     def update(self, frame_result: FrameResult) -> None:
         """Process the next frame result."""
@@ -82,7 +84,7 @@ class LineCounter:
             detector.step()
             for crossing in detector.crossings:
                 self.crossings[crossing.line.name].append(
-                    scoring.CountedCrossing(
+                    scoring.ReportedCrossing(
                         crossing.t_ns / 1e9,
                         crossing.position,
                         crossing.direction,

@@ -142,7 +142,7 @@ class FilmPlayer:
         """
         found = model_card.find_model(model)
         content = model_card.read_verified_model(found.card, found.path.parent)
-        self._camera = open_film(film, scene, math.inf if every_frame else DETECT_FPS)
+        self._camera = _open_film(film, scene, math.inf if every_frame else DETECT_FPS)
         with hidden_notices():
             detector = TfliteDetector(found.card, content)
         self._pipeline = DetectionPipeline(detector, excluded_polygons=scene.excluded_polygons)
@@ -167,7 +167,7 @@ class FilmPlayer:
 
     def play(self) -> Iterator[PlayedFrame]:
         """Yield all pictures that are searched. Raises: DriverError if the film is damaged before its end."""
-        for frame in iter_frames(self._camera):
+        for frame in _iter_frames(self._camera):
             result = self._pipeline.process(frame)
             self.last_ns = result.t_ns
             minutes = self.rule_engine.completed_counts(result.t_ns)
@@ -188,7 +188,7 @@ class FilmPlayer:
         return msgspec.structs.replace(result, local_time=local_time)
 
 
-def open_film(film: Path, scene: Scene, fps: float) -> Camera:
+def _open_film(film: Path, scene: Scene, fps: float) -> Camera:
     """Open a film as a camera whose frames, at most `fps` a second, have the film's own time. Raises: DriverError."""
     module = catalog.load_camera_driver("replay")
     options = checked_convert.convert(
@@ -198,7 +198,7 @@ def open_film(film: Path, scene: Scene, fps: float) -> Camera:
     return module.open_camera(FILM_CAMERA, options, wanted, time.monotonic_ns)
 
 
-def iter_frames(camera: Camera) -> Iterator[Frame]:
+def _iter_frames(camera: Camera) -> Iterator[Frame]:
     """Yield the frames of a film up to its end. Raises: DriverError if it is damaged before that."""
     while True:
         try:

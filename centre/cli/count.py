@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.description = (
         "Counts road users in films, as fast as possible, and writes tables and a report: crossings, counts by line, "
-        "direction, class and interval, turning flows, tracks and speeds. Stopped and started again, it goes on after the last film."
+        "direction, class and interval, turning flows, tracks and speeds. A run that was stopped is continued with the films that are left."
     )
     parser.add_argument(
         "films", metavar="FILM|FOLDER", type=Path, nargs="+", help="films, or folders of films"

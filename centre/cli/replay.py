@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Self
 
@@ -14,12 +14,10 @@ from agent.base.errors import UserError
 from agent.detection.model_card import ModelRefused
 from centre import replay
 from centre.cli.detect import add_model_argument
+from centre.count.film_list import END_OF_STARTS, FIRST_START
 from centre.counts_text import describe_counts
 from centre.film_player import DETECT_FPS
 from centre.line_file import STANDARD_OUTPUT
-
-_FIRST_START = datetime(2000, 1, 1, tzinfo=UTC)
-_END_OF_STARTS = datetime(2100, 1, 1, tzinfo=UTC)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -94,7 +92,7 @@ def parse_start(text: str) -> datetime:
         start = datetime.fromisoformat(text)
     except ValueError:
         start = None
-    if start is None or start.tzinfo is None or not _FIRST_START <= start < _END_OF_STARTS:
+    if start is None or start.tzinfo is None or not FIRST_START <= start < END_OF_STARTS:
         raise UserError(
             f"--start {text!r}: allowed: a date from 2000 to 2099 and a time with its offset from UTC, such as "
             "2026-05-12T08:00+01:00"

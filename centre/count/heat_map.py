@@ -13,7 +13,7 @@ from centre.count.track_file import TrackRow
 
 COLUMNS, ROWS = 160, 90
 _FORGET_S = 60.0
-"""A track that was not seen for so long has ended: memory does not grow over a day of film."""
+"""A track that was not seen for this time has ended: memory does not grow over a day of film."""
 _MAX_JOIN_S = 2.0
 """Feet further apart in time are not joined by a straight way."""
 _MIN_OPACITY, _OPACITY_RANGE = 0.4, 0.5

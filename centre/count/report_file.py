@@ -11,13 +11,13 @@ from agent.base.model import BoundingBox
 from agent.detection.image import Rgb, crop_rgb, full_region, median
 from agent.faults.texts import Language
 from centre.count.crossing_pictures import STEP_S, choose_region, draw_crossing, encode_jpeg
-from centre.count.film_stills import read_stills
 from centre.count.folder import REPORT
 from centre.count.heat_map import TrackHeat
 from centre.count.report import HeatMap, render_report
 from centre.count.results import CountedFilm, CountResult
 from centre.count.sample import Sample, draw_sample
 from centre.count.track_file import read_tracks
+from centre.film_stills import read_stills
 from centre.line_file import as_user_error
 from drivers.errors import DriverError
 from drivers.media import Frame

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import closing
 from pathlib import Path
 
 import cv2
@@ -18,8 +17,9 @@ from agent.detection.headlights import is_night
 from agent.detection.rules.line_crossed import LINE
 from agent.detection.scene import Scene, SceneLine
 from centre.draw import WHITE, draw_outline
-from centre.film_player import DETECT_FPS, FilmPlayer, iter_frames, open_film
-from centre.validate.scoring import CountedCrossing
+from centre.film_player import FilmPlayer
+from centre.film_stills import read_stills
+from centre.validate.scoring import ReportedCrossing
 from drivers.media import NS_PER_S, Frame
 
 MAX_SHORTER_S = 1.0
@@ -32,7 +32,7 @@ _MARK_COLOUR = (255, 80, 60)
 class ClipRun(msgspec.Struct, frozen=True, kw_only=True):
     """The counts of a clip, its light, and what they cost. `limits`: why a box would not trust them."""
 
-    counted: tuple[CountedCrossing, ...]
+    counted: tuple[ReportedCrossing, ...]
     light: Light
     limits: tuple[ViewLimit, ...]
     played_s: float
@@ -45,7 +45,7 @@ def run_clip(path: Path, scene: Scene, duration_s: float, model: str) -> ClipRun
 
     Raises: UserError if the film is shorter than `duration_s`, or as FilmPlayer.
     """
-    counted: list[CountedCrossing] = []
+    counted: list[ReportedCrossing] = []
     limits: set[ViewLimit] = set()
     searched = searched_at_night = inferences = 0
     # Events are counted here, so that any text is an id.
@@ -76,11 +76,11 @@ def run_clip(path: Path, scene: Scene, duration_s: float, model: str) -> ClipRun
     )
 
 
-def _crossings(events: Iterable[Event]) -> Iterator[CountedCrossing]:
+def _crossings(events: Iterable[Event]) -> Iterator[ReportedCrossing]:
     for event in events:
         if event.kind == LINE.kind and event.label and event.direction:
             t_s, position = event.t_ns / NS_PER_S, event.position or 0.0
-            yield CountedCrossing(t_s, position, event.direction, event.label)
+            yield ReportedCrossing(t_s, position, event.direction, event.label)
 
 
 def read_marked_pictures(
@@ -88,15 +88,13 @@ def read_marked_pictures(
 ) -> Iterator[tuple[tuple[float, float], bytes]]:
     """Yield a JPEG for each moment, a time in seconds and a place on the line, with the line and a circle at that place.
 
-    Raises: DriverError if the film cannot be read.
+    A moment without a picture is left out. Raises: DriverError if the film cannot be opened.
     """
-    waiting = sorted(moments)
-    with closing(open_film(path, scene, DETECT_FPS)) as camera:
-        for frame in iter_frames(camera):
-            while waiting and frame.t_ns >= waiting[0][0] * NS_PER_S - NS_PER_S / DETECT_FPS / 2:
-                yield waiting[0], _draw(frame, scene.line[0], waiting.pop(0)[1])
-            if not waiting:
-                return
+    rising = sorted(moments)
+    stills = read_stills(path, scene.masks, [t_s for t_s, _ in rising])
+    for moment, frame in zip(rising, stills, strict=True):
+        if frame is not None:
+            yield moment, _draw(frame, scene.line[0], moment[1])
 
 
 def _draw(frame: Frame, line: SceneLine, position: float) -> bytes:

@@ -10,8 +10,8 @@ from agent.base.model import LABELS, Label
 from agent.base.view_condition import Light, ViewLimit
 from centre.validate.crossing_truth import ClipTruth, TrueCrossing
 from centre.validate.scoring import (
-    CountedCrossing,
     CrossingScore,
+    ReportedCrossing,
     Score,
     wilson_interval,
 )
@@ -188,7 +188,7 @@ def group_rows(clips: Iterable[ScoredClip]) -> tuple[GroupRow, ...]:
 
 def _single_scores(
     crossings: CrossingScore,
-) -> Iterator[tuple[CountedCrossing | TrueCrossing, Score]]:
+) -> Iterator[tuple[ReportedCrossing | TrueCrossing, Score]]:
     for _counted, true in crossings.matched:
         yield true, Score(hits=1)
     for missed in crossings.missed:
@@ -198,7 +198,7 @@ def _single_scores(
 
 
 def _groups(
-    clip: ScoredClip, one: CountedCrossing | TrueCrossing
+    clip: ScoredClip, one: ReportedCrossing | TrueCrossing
 ) -> tuple[tuple[Grouping, str], ...]:
     return (
         ("all", "all"),
@@ -227,7 +227,7 @@ def worst_counts(clips: Iterable[ScoredClip]) -> tuple[WrongCount, ...]:
     """Return wrong counts, those of the clips with the lowest F1 first; at most MAX_WORST."""
     found: list[WrongCount] = []
     for clip in sorted(clips, key=lambda clip: (clip.loose.score.f1, clip.clip)):
-        wrong: list[tuple[Literal["missed", "extra"], CountedCrossing | TrueCrossing]] = [
+        wrong: list[tuple[Literal["missed", "extra"], ReportedCrossing | TrueCrossing]] = [
             *(("missed", one) for one in clip.loose.missed),
             *(("extra", one) for one in clip.loose.extra),
         ]

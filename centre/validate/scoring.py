@@ -63,7 +63,7 @@ def wilson_interval(hits: float, cases: float) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-class CountedCrossing(msgspec.Struct, frozen=True):
+class ReportedCrossing(msgspec.Struct, frozen=True):
     """One reported crossing: its time, place on the line, direction and label."""
 
     t_s: float
@@ -75,9 +75,9 @@ class CountedCrossing(msgspec.Struct, frozen=True):
 class CrossingScore(msgspec.Struct, frozen=True):
     """The counts of a clip against its labels: what matched, what was missed, and what is extra."""
 
-    matched: tuple[tuple[CountedCrossing, TrueCrossing], ...]
+    matched: tuple[tuple[ReportedCrossing, TrueCrossing], ...]
     missed: tuple[TrueCrossing, ...]
-    extra: tuple[CountedCrossing, ...]
+    extra: tuple[ReportedCrossing, ...]
 
     @property
     def score(self) -> Score:
@@ -100,7 +100,7 @@ class CrossingScore(msgspec.Struct, frozen=True):
 
 
 def score_counts(
-    counted: Sequence[CountedCrossing], truth: ClipTruth, *, is_strict: bool = False
+    counted: Sequence[ReportedCrossing], truth: ClipTruth, *, is_strict: bool = False
 ) -> CrossingScore:
     """Match one to one by direction, time and place on the line, the required labels first.
 
@@ -133,7 +133,7 @@ def unverifiable_share(truths: Iterable[ClipTruth]) -> float:
 
 
 def _match_crossings(
-    counted: Sequence[CountedCrossing], truth: Sequence[TrueCrossing | IgnoredCrossing]
+    counted: Sequence[ReportedCrossing], truth: Sequence[TrueCrossing | IgnoredCrossing]
 ) -> dict[int, int]:
     """Return the largest one-to-one match, by augmenting paths; nearest candidates are tried first."""
     edges: list[list[int]] = []

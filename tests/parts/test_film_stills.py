@@ -6,7 +6,7 @@ import av
 import numpy as np
 import pytest
 
-from centre.count.film_stills import read_stills
+from centre.film_stills import read_stills
 from drivers.errors import DriverError
 from drivers.media import Point
 from tests.turned_film import CLOCKWISE, write_with_matrix

@@ -22,7 +22,7 @@ from centre.validate.report import (
     worst_counts,
 )
 from centre.validate.scoring import (
-    CountedCrossing,
+    ReportedCrossing,
     Score,
     score_counts,
     unverifiable_share,
@@ -49,8 +49,8 @@ def one(*crossings: dict[str, Any], dont_care: Sequence[dict[str, Any]] = ()) ->
     return decode(street=clip(*crossings, dont_care=dont_care))["street"]
 
 
-def count(t_s: float, direction: str = "A->B", label: Label = "car") -> CountedCrossing:
-    return CountedCrossing(t_s, 0.5, direction, label)
+def count(t_s: float, direction: str = "A->B", label: Label = "car") -> ReportedCrossing:
+    return ReportedCrossing(t_s, 0.5, direction, label)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_the_interval_of_f1_holds_the_true_value_in_95_of_100_samples_or_more() 
 
 
 def scored(
-    name: str, truth: ClipTruth, *counted: CountedCrossing, night: bool = False
+    name: str, truth: ClipTruth, *counted: ReportedCrossing, night: bool = False
 ) -> ScoredClip:
     return ScoredClip(
         clip=name,
