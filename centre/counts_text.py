@@ -1,8 +1,9 @@
-"""Words of traffic counts, as `vigie replay` and `vigie watch` print them. Pure."""
+"""Words of traffic counts, as `vigie count`, `vigie replay` and `vigie watch` print them. Pure."""
 
 from collections import Counter
 from collections.abc import Mapping
 
+from agent.base.count_proof import CountValidation, UnvalidatedCounts
 from agent.base.model import Label, SpeedCounts
 from agent.base.speed_bands import describe_band
 
@@ -12,6 +13,17 @@ def describe_counts(counts: Mapping[Label, int], speeds: SpeedCounts | None = No
     by_label = ", ".join(f"{label} {number}" for label, number in sorted(counts.items()))
     text = f"{sum(counts.values())}" + (f" ({by_label})" if by_label else "")
     return text if speeds is None else f"{text}{_describe_speeds(speeds)}"
+
+
+def describe_validation(validation: CountValidation) -> str:
+    """Return the measured error of counts in their light, or why there is none."""
+    light = "at night" if validation.light == "night" else "by day"
+    if isinstance(validation, UnvalidatedCounts):
+        return f"not validated ({light}: {validation.reason.replace('_', ' ')})"
+    return (
+        f"F1 {validation.f1:.1%} ({validation.f1_low:.1%} to {validation.f1_high:.1%}) {light}, "
+        f"{validation.clips} clips, {validation.unverifiable_share:.1%} unverifiable"
+    )
 
 
 def _describe_speeds(speeds: SpeedCounts) -> str:

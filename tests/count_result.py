@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
+from agent.base.count_proof import CountValidation, UnvalidatedCounts, ValidatedCounts
 from agent.base.model import LABELS, BoundingBox, Label
 from agent.base.view_condition import ViewLimit
 from agent.detection.scene import Scene, decode_scene
@@ -20,12 +21,25 @@ from centre.count.results import (
     FlowCount,
     LineCount,
     UntrustedShare,
+    ValidationShare,
 )
 from drivers.media import Point
 
 START = datetime(2026, 5, 12, 8, 0, tzinfo=UTC)
 INTERVAL = timedelta(minutes=15)
 FILM_S = 3600.0
+NO_PROOF = UnvalidatedCounts(light="day", reason="no_proof")
+VALIDATED = ValidatedCounts(
+    light="day",
+    f1=0.956,
+    f1_low=0.896,
+    f1_high=0.982,
+    clips=7,
+    crossings=89,
+    unverifiable_share=0.114,
+    time="2026-12-01T08:00:00.000Z",
+    by="amina",
+)
 GROUND = {
     "point": [
         {"at": [0.1, 0.9], "metres": [0.0, 0.0]},
@@ -69,6 +83,7 @@ def build_result(
     labels: Sequence[Label] = LABELS,
     ground: bool = True,
     untrusted: tuple[ViewLimit, ...] = ("rain", "dark"),
+    validation: CountValidation = NO_PROOF,
 ) -> CountResult:
     """Return a result; between its films is an hour without one, and the view fails in the last interval."""
     rng = random.Random(1)
@@ -115,6 +130,8 @@ def build_result(
                 foot=Point(0.45, 0.52),
                 speed_km_h=abs(speed) if ground else None,
                 trusted=True,
+                light="day",
+                validated=validation != NO_PROOF,
             )
         )
     found.sort(key=lambda one: one.time)
@@ -137,10 +154,17 @@ def build_result(
         interval_s=int(INTERVAL.total_seconds()),
         crossings=tuple(found),
         passages=passages,
-        intervals=_build_intervals(scene, counted_films, found, passages, untrusted),
+        intervals=_build_intervals(scene, counted_films, found, passages, untrusted, validation),
         observed_s=FILM_S * len(films),
         untrusted_share=0.125 if untrusted else 0.0,
         untrusted_shares=tuple(UntrustedShare(reason=limit, share=0.1) for limit in untrusted),
+        validations=(
+            ValidationShare(
+                validation=validation, observed_s=FILM_S * len(films), crossings=crossings
+            ),
+        )
+        if films
+        else (),
         warnings=(),
         model="nanodet",
         model_sha256="0" * 64,
@@ -154,6 +178,7 @@ def _build_intervals(
     crossings: Sequence[CountedCrossing],
     passages: Sequence[CountedPassage],
     untrusted: tuple[ViewLimit, ...],
+    validation: CountValidation,
 ) -> tuple[CountInterval, ...]:
     begins = [film.start + number * INTERVAL for film in films for number in range(4)]
     intervals = []
@@ -172,6 +197,7 @@ def _build_intervals(
                 observed_s=INTERVAL.total_seconds(),
                 trusted=not limits,
                 untrusted_reasons=limits,
+                validation=validation,
                 lines=tuple(
                     LineCount(
                         line=line.name,

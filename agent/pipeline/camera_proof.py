@@ -2,7 +2,6 @@
 
 import logging
 import threading
-from collections import Counter
 from pathlib import Path
 
 import msgspec
@@ -20,10 +19,9 @@ from agent.base.model import FrameResult, TrafficCounts
 from agent.base.sha256 import Sha256, sha256_hex
 from agent.base.state_file import DamagedStateFile, StateFile
 from agent.base.state_inventory import StateInventory
-from agent.base.view_condition import Light
 from agent.detection.active_scene import SceneInForce
-from agent.detection.headlights import is_night
 from agent.detection.scene import scene_digest
+from agent.detection.span_light import SpanLight
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +51,7 @@ class CameraProof:
         )
         self._lock = threading.Lock()
         self._scene_sha256: Sha256 | None = None
-        self._frames: Counter[Light] = Counter()
+        self._light = SpanLight()
         self._proof: CountProof | None = None
         self._has_moved = False
         self.replace(proof)
@@ -70,7 +68,7 @@ class CameraProof:
 
     def observe(self, result: FrameResult, *, is_ground_stale: bool) -> None:
         """Take a frame: its light, and whether the camera was moved."""
-        self._frames["night" if is_night(result.gate_luma) else "day"] += 1
+        self._light.observe(result.gate_luma)
         if is_ground_stale or (result.view is not None and result.view.state == "moved"):
             self._end()
 
@@ -78,8 +76,7 @@ class CameraProof:
         self, counts: TrafficCounts, model_sha256: Sha256 | None, detect_fps: float
     ) -> TrafficCounts:
         """Return the counts of a minute with how right they are in its light."""
-        light: Light = "night" if self._frames["night"] > self._frames["day"] else "day"
-        self._frames.clear()
+        light = self._light.end()
         proof = self._proof
         gap = find_gap(proof, self._conditions(model_sha256, detect_fps))
         if gap is None and not counts.trusted:

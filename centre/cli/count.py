@@ -19,7 +19,7 @@ from centre.count.film_list import ListedFilm, StartRules
 from centre.count.jobs import FilmProgress
 from centre.count.results import CountResult, crossing_speeds
 from centre.count.run import CountPlan, CountRequest, FilmsFailed, plan_count, run_count
-from centre.counts_text import describe_counts
+from centre.counts_text import describe_counts, describe_validation
 from drivers.local_wire import printable_line
 
 MAX_JOBS = 64
@@ -57,6 +57,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ZONE",
         help="the zone of the times in names, and of those in the result, such as Europe/London (default: the "
         "offset of the first film)",
+    )
+    parser.add_argument(
+        "--proof",
+        metavar="PROOF.toml",
+        type=Path,
+        help="the proof of the counts of this view, by vigie validate (default: counts are not validated)",
     )
     parser.add_argument(
         "--every",
@@ -123,6 +129,7 @@ def _request(args: argparse.Namespace) -> CountRequest:
         out=args.out,
         jobs=args.jobs,
         model=args.model,
+        proof=args.proof,
         language=args.language,
     )
 
@@ -192,4 +199,8 @@ def _print_summary(result: CountResult, plan: CountPlan) -> None:
         print(
             f"  counts are not to be trusted in {result.untrusted_share:.0%} of the time: {reasons}"
         )
+    for share in result.validations:
+        print(f"  {share.crossings} crossings: {describe_validation(share.validation)}")
+    if result.scene.flow:
+        print("  turning flows: not validated")
     print(f"  wrote {plan.request.out}")

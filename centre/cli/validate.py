@@ -19,6 +19,7 @@ from agent.detection.model_card import ModelRefused
 from agent.detection.scene import Scene, load_scene
 from centre.cli.detect import add_model_argument
 from centre.film_player import DETECT_FPS
+from centre.proof_file import write_proof
 from centre.validate.pages import interval, percent
 from centre.validate.proof import make_proof
 from centre.validate.report import LimitName, ValidationReport
@@ -29,7 +30,6 @@ from centre.validate.validation import (
     measure_model,
     read_report,
     write_pages,
-    write_proof,
 )
 
 MAX_LIMIT = 1000.0

@@ -14,6 +14,7 @@ from agent.detection.flow_counter import FlowPassage
 from agent.detection.geometry import round_box
 from agent.detection.rules.line_crossing import Crossing
 from agent.detection.scene import Scene
+from agent.detection.span_light import SpanLight
 from centre.count import ottrk, track_file
 from centre.count.film_list import ListedFilm
 from centre.count.film_part import FilmPart, PartCrossing, PartKey, PartMinute, PartPassage
@@ -81,12 +82,15 @@ class _FilmCounter:
         """Indices of the crossings whose speed is not final yet, by line, road user and time."""
         self._passages: list[PartPassage] = []
         self._minutes: list[PartMinute] = []
+        self._light = SpanLight()
+        """Of the minute that runs."""
 
     def step(self, played: PlayedFrame) -> Iterator[bytes]:
         """Take one picture, and yield the rows of its tracks."""
         t_ns = played.result.t_ns
         self._frames, self._pictures = self._frames + 1, played.result.seq + 1
         self._add_minutes(played.minutes)
+        self._light.observe(played.result.gate_luma)
         self._add_crossings(self._engine.crossings, t_ns)
         self._add_speeds(self._engine.final_speeds)
         self._add_passages(self._engine.flow_passages, t_ns)
@@ -156,6 +160,7 @@ class _FilmCounter:
                 begin_s=to_s(minute.begin_ns),
                 end_s=to_s(minute.end_ns),
                 observed_s=minute.observed_s,
+                light=self._light.end(),
                 reasons=minute.untrusted_reasons,
                 small={one.name: one.small for one in minute.lines if one.small}
                 | {one.name: one.small for one in minute.zones if one.small},

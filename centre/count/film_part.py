@@ -8,7 +8,7 @@ import msgspec
 from agent.base.json_decode import MalformedJson, decode_json
 from agent.base.model import BoundingBox, Label
 from agent.base.sha256 import Sha256
-from agent.base.view_condition import ViewLimit
+from agent.base.view_condition import Light, ViewLimit
 
 
 class PartKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +60,7 @@ class PartMinute(msgspec.Struct, frozen=True, kw_only=True):
     begin_s: float
     end_s: float
     observed_s: float
+    light: Light
     reasons: tuple[ViewLimit, ...]
     small: dict[str, tuple[Label, ...]]
 

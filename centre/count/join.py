@@ -1,5 +1,6 @@
 """From the parts of all films to the result: times, intervals of the clock, and what is not to be trusted. Pure."""
 
+import math
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -7,11 +8,20 @@ from datetime import UTC, datetime, timedelta, tzinfo
 
 import msgspec
 
+from agent.base.count_proof import (
+    CountingConditions,
+    CountProof,
+    CountValidation,
+    UnvalidatedCounts,
+    ValidatedCounts,
+    count_validation,
+    find_gap,
+)
 from agent.base.model import Label
 from agent.base.view_condition import VIEW_LIMITS, ViewLimit
 from agent.detection.geometry import bottom_centre
 from agent.detection.ground_marks import GeoPosition, geo_position
-from agent.detection.scene import Scene
+from agent.detection.scene import Scene, scene_digest
 from agent.detection.traffic_counter import MIN_LIMITED_RATIO
 from centre.count.clock_interval import ClockInterval, intervals_of
 from centre.count.film_list import ListedFilm, printable_name, with_fixed_offset
@@ -25,8 +35,10 @@ from centre.count.results import (
     FlowCount,
     LineCount,
     UntrustedShare,
+    ValidationShare,
     crossing_speeds,
 )
+from centre.film_player import DETECT_FPS
 from drivers.media import Point
 
 MIN_OBSERVED_RATIO = 0.9
@@ -47,6 +59,8 @@ class CountSettings(msgspec.Struct, frozen=True, kw_only=True):
     model_sha256: str
     version: str
     warnings: tuple[str, ...]
+    proof: CountProof | None = None
+    """Of the counts of this view."""
 
 
 class _Span(msgspec.Struct, frozen=True):
@@ -55,6 +69,7 @@ class _Span(msgspec.Struct, frozen=True):
     begin: datetime
     end: datetime
     minute: PartMinute
+    validation: CountValidation
 
 
 def join_parts(
@@ -62,9 +77,10 @@ def join_parts(
 ) -> CountResult:
     """Return the result of a count. `films` are in the order of their starts, and `parts` in that of the films."""
     zone = settings.zone or films[0].start.tzinfo or UTC
+    validations = list(_minute_validations(films, parts, settings))
     crossings = [
-        _crossing(index, film, part, crossing, settings.scene)
-        for index, (film, part) in enumerate(zip(films, parts, strict=True))
+        _crossing(index, film, part, crossing, settings.scene, of_film[crossing.minute])
+        for index, (film, part, of_film) in enumerate(zip(films, parts, validations, strict=True))
         for crossing in part.crossings
     ]
     passages = [
@@ -73,9 +89,11 @@ def join_parts(
         for one in _passages(index, film, part)
     ]
     spans = [
-        _Span(_after(film.start, minute.begin_s), _after(film.start, minute.end_s), minute)
-        for film, part in zip(films, parts, strict=True)
-        for minute in part.minutes
+        _Span(
+            _after(film.start, minute.begin_s), _after(film.start, minute.end_s), minute, validation
+        )
+        for film, part, of_film in zip(films, parts, validations, strict=True)
+        for minute, validation in zip(part.minutes, of_film, strict=True)
     ]
     observed_s = sum(span.minute.observed_s for span in spans)
     untrusted_s = sum(span.minute.observed_s for span in spans if span.minute.reasons)
@@ -104,10 +122,56 @@ def join_parts(
             for limit in VIEW_LIMITS
             if limit in reasons_s
         ),
+        validations=_validation_shares(parts, validations),
         warnings=settings.warnings,
         model=settings.model,
         model_sha256=settings.model_sha256,
         version=settings.version,
+    )
+
+
+def _minute_validations(
+    films: Sequence[ListedFilm], parts: Sequence[FilmPart], settings: CountSettings
+) -> Iterator[tuple[CountValidation, ...]]:
+    """Yield for each film how right the counts of its minutes are. A camera that was moved ends the proof, as on a box."""
+    scene_sha256 = scene_digest(settings.scene)
+    has_moved = False
+    for film, part in zip(films, parts, strict=True):
+        found = []
+        for minute in part.minutes:
+            has_moved = has_moved or "moved" in minute.reasons
+            conditions = CountingConditions(
+                model_sha256=settings.model_sha256,
+                scene_sha256=scene_sha256,
+                # Of a film of 9.97 pictures a second as many are searched as of one of 10.
+                detect_fps=min(DETECT_FPS, math.ceil(film.header.fps)),
+                has_moved=has_moved,
+            )
+            gap = find_gap(settings.proof, conditions)
+            if gap is None and minute.reasons:
+                gap = "untrusted"
+            found.append(count_validation(settings.proof, gap, minute.light))
+        yield tuple(found)
+
+
+def _validation_shares(
+    parts: Iterable[FilmPart], validations: Iterable[Sequence[CountValidation]]
+) -> tuple[ValidationShare, ...]:
+    observed_s: defaultdict[CountValidation, float] = defaultdict(float)
+    crossings: Counter[CountValidation] = Counter()
+    for part, of_film in zip(parts, validations, strict=True):
+        for minute, validation in zip(part.minutes, of_film, strict=True):
+            observed_s[validation] += minute.observed_s
+        crossings.update(of_film[one.minute] for one in part.crossings)
+    return tuple(
+        ValidationShare(
+            validation=validation,
+            observed_s=round(observed_s[validation], 3),
+            crossings=crossings[validation],
+        )
+        for validation in sorted(
+            observed_s, key=lambda one: (one.light, isinstance(one, UnvalidatedCounts))
+        )
     )
 
 
@@ -142,7 +206,12 @@ def _film(film: ListedFilm, part: FilmPart) -> CountedFilm:
 
 
 def _crossing(
-    index: int, film: ListedFilm, part: FilmPart, one: PartCrossing, scene: Scene
+    index: int,
+    film: ListedFilm,
+    part: FilmPart,
+    one: PartCrossing,
+    scene: Scene,
+    validation: CountValidation,
 ) -> CountedCrossing:
     minute = part.minutes[one.minute]
     is_small = one.label in minute.small.get(one.line, ())
@@ -167,6 +236,8 @@ def _crossing(
         speed_error_km_h=one.speed_error_km_h,
         trusted=not reasons,
         untrusted_reasons=reasons,
+        light=validation.light,
+        validated=isinstance(validation, ValidatedCounts),
     )
 
 
@@ -241,6 +312,7 @@ class _Content:
         self._observed_s = 0.0
         self._limited_s: defaultdict[ViewLimit, float] = defaultdict(float)
         self._small_s: defaultdict[tuple[str, Label], float] = defaultdict(float)
+        self._validated_s: defaultdict[CountValidation, float] = defaultdict(float)
 
     def add_minute(self, span: _Span) -> None:
         """Add the part of a minute that is in the interval."""
@@ -248,6 +320,7 @@ class _Content:
         share = self.interval.overlap_s(span.begin, span.end) / length_s if length_s else 0.0
         observed_s = minute.observed_s * share
         self._observed_s += observed_s
+        self._validated_s[span.validation] += observed_s
         for reason in minute.reasons:
             self._limited_s[reason] += observed_s
         for name, labels in minute.small.items():
@@ -269,9 +342,21 @@ class _Content:
             observed_s=round(self._observed_s, 3),
             trusted=not reasons,
             untrusted_reasons=_in_order(reasons),
+            validation=self._validation(is_untrusted="frame_rate" in reasons),
             lines=tuple(self._line_counts(scene, reasons, small)),
             flows=tuple(self._flow_counts(scene, reasons, small)),
         )
+
+    def _validation(self, *, is_untrusted: bool) -> CountValidation | None:
+        """Return the weakest validation. `is_untrusted`: the interval is, and not only some of its minutes."""
+        found = min(
+            (one for one, length_s in self._validated_s.items() if self._is_long(length_s)),
+            key=lambda one: one.f1_low if isinstance(one, ValidatedCounts) else -1.0,
+            default=None,
+        )
+        if found is not None and is_untrusted:
+            return UnvalidatedCounts(light=found.light, reason="untrusted")
+        return found
 
     def _is_long(self, limited_s: float) -> bool:
         return limited_s > 0 and limited_s >= MIN_LIMITED_RATIO * self._observed_s

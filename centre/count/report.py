@@ -33,6 +33,7 @@ from centre.count.report_elements import (
 )
 from centre.count.report_sheet import SheetPictures, render_sheet
 from centre.count.report_texts import load_texts, read_source
+from centre.count.report_validation import f1_cell, render_validation
 from centre.count.results import CountedCrossing, CountInterval, CountResult, crossing_speeds
 from centre.count.sample import Sample
 
@@ -42,7 +43,6 @@ COUNTS_FILE = "counts.csv"
 _SHADES = 5
 _LANGUAGE_NAMES: Mapping[Language, str] = {"en": "English", "fr": "Français", "ar": "العربية"}
 _PRINT_BUTTON = ' type="button" id="print"'
-_TO_SHEET = ' href="#sheet"'
 _ROW_HEAD = ' scope="row"'
 
 _Counts = Counter[tuple[str, str, Label]]
@@ -79,6 +79,7 @@ def render_report(
         _render_head(elements, language),
         '<main id="report">',
         _render_summary(elements, result),
+        render_validation(elements, result),
         counts.render_totals(),
         *(counts.render_line(line, index) for index, line in enumerate(result.scene.line)),
         counts.render_flows(),
@@ -132,8 +133,6 @@ def _render_summary(elements: Elements, result: CountResult) -> str:
         "summary",
         elements.facts(facts),
         _render_trust(elements, result),
-        f'<p class="notice">{elements.text("span", "error_unknown")} '
-        f"{elements.text('a', 'to_sheet', _TO_SHEET)}</p>",
         elements.text("p", "private"),
     )
 
@@ -227,7 +226,9 @@ class _CountSections:
             f"<th{span}>{elements.direction(direction)}</th>" for direction in directions
         )
         high = f'{COLUMN_HEAD} rowspan="2"'
-        heads = "".join(elements.text("th", key, high) for key in ("begin", "filmed", "view"))
+        heads = "".join(
+            elements.text("th", key, high) for key in ("begin", "filmed", "view", "measured_f1")
+        )
         return elements.table(
             f"<tr>{heads}{names}</tr><tr>{self._label_heads() * len(directions)}</tr>",
             (
@@ -248,6 +249,7 @@ class _CountSections:
         return (
             f"<tr{kind}><th{_ROW_HEAD}>{time_bdi(format_time(interval.begin, seconds=self._shows_seconds))}</th>"
             f'<td>{time_bdi(format_length(interval.filmed_s))}</td><td class="view">{view}</td>'
+            f"{f1_cell(self._elements, interval.validation)}"
         )
 
     def _label_heads(self) -> str:
@@ -275,6 +277,7 @@ class _CountSections:
             "flows",
             heading,
             elements.text("p", "flows_note"),
+            elements.text("p", "flows_unvalidated"),
             f'<div class="matrices">{"".join(matrices)}</div>',
         )
 

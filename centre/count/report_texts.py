@@ -1,4 +1,4 @@
-"""Texts of the report in three languages: its own, the names of classes, and the limits of a view."""
+"""Texts of the report in three languages: its own, the names of classes and lights, and the limits of a view."""
 
 import re
 from collections.abc import Mapping
@@ -11,6 +11,7 @@ from agent.base.view_condition import VIEW_LIMITS, ViewLimit, ViewState
 from agent.console.messages import render
 from agent.faults.diagnosis import LIMIT_WORDS, VIEW_WORDS
 from agent.faults.texts import Language
+from agent.reporting.declaration.page import load_texts as load_declaration_texts
 from agent.scene_editor.assemble import load_texts as load_editor_texts
 
 Value = str | int | float
@@ -29,11 +30,14 @@ _STATES: Mapping[ViewLimit, ViewState] = {
 
 @cache
 def load_texts(language: Language) -> Mapping[str, str]:
-    """Return the texts by key: `label_car` is a class, `limit_rain` a limit of a view."""
+    """Return the texts by key: `label_car` is a class, `light_day` a light, `limit_rain` a limit of a view."""
     texts = msgspec.json.decode(read_source(f"texts/{language}.json"), type=dict[str, str])  # noqa: TID251 - the package's
     for key, text in load_editor_texts(language).items():
         if key.startswith("label_"):
             texts[key] = text
+    declaration = load_declaration_texts(language)
+    texts["not_validated"] = declaration.not_validated
+    texts |= {f"light_{light}": text for light, text in declaration.by_light.items()}
     for limit in VIEW_LIMITS:
         if limit in _STATES:
             texts[f"limit_{limit}"] = render(VIEW_WORDS[_STATES[limit]], language, str)

@@ -15,9 +15,10 @@ from typing import Literal
 
 import msgspec
 
+from agent.base.count_proof import CountValidation
 from agent.base.model import BoundingBox, Label, SpeedCounts
 from agent.base.speed_bands import speed_band, speed_counts
-from agent.base.view_condition import ViewLimit
+from agent.base.view_condition import Light, ViewLimit
 from agent.detection.ground_marks import GeoPosition
 from agent.detection.scene import Scene
 from drivers.media import Point
@@ -96,6 +97,10 @@ class CountedCrossing(msgspec.Struct, frozen=True, kw_only=True):
     """Standard deviation of the speed."""
     trusted: bool
     untrusted_reasons: tuple[ViewLimit, ...] = ()
+    light: Light
+    """That of its minute."""
+    validated: bool
+    """Whether the error of the counts of its minute was measured."""
 
 
 class CountedPassage(msgspec.Struct, frozen=True, kw_only=True):
@@ -158,6 +163,8 @@ class CountInterval(msgspec.Struct, frozen=True, kw_only=True):
     trusted: bool
     untrusted_reasons: tuple[ViewLimit, ...]
     """Limits of the view in a tenth or more of the observed time. A class that is too small has its own in its count."""
+    validation: CountValidation | None
+    """How right the crossings are: the weakest in a tenth or more of the observed time. None if nothing was observed."""
     lines: tuple[LineCount, ...]
     flows: tuple[FlowCount, ...]
 
@@ -167,6 +174,14 @@ class UntrustedShare(msgspec.Struct, frozen=True, kw_only=True):
 
     reason: ViewLimit
     share: float
+
+
+class ValidationShare(msgspec.Struct, frozen=True, kw_only=True):
+    """Observed time whose crossings are right in the same measure, and these crossings."""
+
+    validation: CountValidation
+    observed_s: float
+    crossings: int
 
 
 class CountResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -186,6 +201,8 @@ class CountResult(msgspec.Struct, frozen=True, kw_only=True):
     observed_s: float
     untrusted_share: float
     untrusted_shares: tuple[UntrustedShare, ...]
+    validations: tuple[ValidationShare, ...]
+    """How right the crossings are, day before night. Passages of flows are not validated."""
     warnings: tuple[str, ...]
     """Of the scene and the whole run; each film has its own."""
     model: str

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from agent import __version__
+from agent.base.count_proof import CountProof
 from agent.base.errors import UserError
 from agent.base.sha256 import sha256_hex
 from agent.config.configuration import DetectConfig
@@ -28,6 +29,7 @@ from centre.count.results import CountResult
 from centre.count.tables import encode_geojson, make_tables, write_csv
 from centre.film_player import scene_warnings
 from centre.line_file import as_user_error
+from centre.proof_file import read_proof
 
 
 class FilmsFailed(Exception):
@@ -48,6 +50,8 @@ class CountRequest(msgspec.Struct, frozen=True, kw_only=True):
     out: Path
     jobs: int = 1
     model: str = DetectConfig().model
+    proof: Path | None = None
+    """The file of the proof of the counts of this view."""
     language: Language = "en"
     """The language in which the report opens."""
 
@@ -60,6 +64,7 @@ class CountPlan(msgspec.Struct, frozen=True, kw_only=True):
     card: ModelCard
     films: tuple[ListedFilm, ...]
     warnings: tuple[str, ...]
+    proof: CountProof | None
 
     @property
     def duration_s(self) -> float:
@@ -84,6 +89,7 @@ def plan_count(request: CountRequest) -> CountPlan:
         card=found.card,
         films=list_films(request.films, request.starts),
         warnings=tuple(_scene_warnings(scene, request.scene)),
+        proof=None if request.proof is None else read_proof(request.proof),
     )
 
 
@@ -164,6 +170,7 @@ def _settings(plan: CountPlan) -> CountSettings:
         model_sha256=plan.card.sha256,
         version=__version__,
         warnings=tuple(printable_name(warning) for warning in plan.warnings),
+        proof=plan.proof,
     )
 
 

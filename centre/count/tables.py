@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from agent.base.count_proof import CountValidation, ValidatedCounts
 from agent.base.view_condition import ViewLimit
 from centre.count.results import CountedCrossing, CountResult
 from centre.line_file import LineFile
@@ -56,6 +57,8 @@ CROSSING_COLUMNS = (
     Column("speed_error_km_h", "number"),
     Column("trusted", "flag"),
     Column("reasons", "text"),
+    Column("light", "text"),
+    Column("validated", "flag"),
 )
 COUNT_COLUMNS = (
     Column("begin", "time"),
@@ -71,6 +74,14 @@ COUNT_COLUMNS = (
     Column("observed_s", "number"),
     Column("trusted", "flag"),
     Column("reasons", "text"),
+    Column("light", "text"),
+    Column("validated", "flag"),
+    Column("unvalidated_reason", "text"),
+    Column("f1", "number"),
+    Column("f1_low", "number"),
+    Column("f1_high", "number"),
+    Column("clips", "whole"),
+    Column("unverifiable_share", "number"),
 )
 FLOW_COLUMNS = (
     Column("begin", "time"),
@@ -84,6 +95,7 @@ FLOW_COLUMNS = (
     Column("observed_s", "number"),
     Column("trusted", "flag"),
     Column("reasons", "text"),
+    Column("validated", "flag"),
 )
 
 
@@ -159,11 +171,14 @@ def _crossing_row(result: CountResult, one: CountedCrossing) -> tuple[Value, ...
         one.speed_error_km_h,
         one.trusted,
         _reasons(one.untrusted_reasons),
+        one.light,
+        one.validated,
     )
 
 
 def _count_rows(result: CountResult) -> Iterator[tuple[Value, ...]]:
     for interval in result.intervals:
+        validation = _validation_values(interval.validation)
         for one in interval.lines:
             yield (
                 interval.begin,
@@ -179,7 +194,24 @@ def _count_rows(result: CountResult) -> Iterator[tuple[Value, ...]]:
                 interval.observed_s,
                 one.trusted,
                 _reasons(one.untrusted_reasons),
+                *validation,
             )
+
+
+def _validation_values(validation: CountValidation | None) -> tuple[Value, ...]:
+    if isinstance(validation, ValidatedCounts):
+        return (
+            validation.light,
+            True,
+            None,
+            validation.f1,
+            validation.f1_low,
+            validation.f1_high,
+            validation.clips,
+            validation.unverifiable_share,
+        )
+    light, reason = (None, None) if validation is None else (validation.light, validation.reason)
+    return (light, False, reason, None, None, None, None, None)
 
 
 def _flow_rows(result: CountResult) -> Iterator[tuple[Value, ...]]:
@@ -197,6 +229,8 @@ def _flow_rows(result: CountResult) -> Iterator[tuple[Value, ...]]:
                 interval.observed_s,
                 one.trusted,
                 _reasons(one.untrusted_reasons),
+                # A proof is of crossings of lines alone.
+                False,
             )
 
 

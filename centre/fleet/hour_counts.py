@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
+from agent.base.count_proof import UnvalidatedCounts, ValidatedCounts
 from agent.base.model import Label, SpeedCounts
 from agent.base.speed_bands import BAND_KM_H, TOP_BAND_KM_H, add_speeds
 from agent.reporting.payloads import TrafficCountsData, TrafficCountsMessage
@@ -16,11 +17,16 @@ from centre.fleet.wire_text import clean_text
 MAX_ROWS = 32
 MAX_COUNT = 10_000
 """Road users of one label in one minute, which no line has."""
+_MAX_CLIPS = 1_000_000
 _BANDS = range(0, TOP_BAND_KM_H + 1, BAND_KM_H)
 
 
 class CountRow(msgspec.Struct, frozen=True, kw_only=True):
-    """Counts of one direction of a line, or of one turning flow. `speeds` is None without a calibration of the ground."""
+    """Counts of one direction of a line, or of one turning flow. `speeds` is None without a calibration of the ground.
+
+    `validated` has the largest measured error of the minutes that are validated, `unvalidated` why the first other one is
+    not; either is None if there is no such minute, or if the reason is not known.
+    """
 
     camera: str
     name: str
@@ -28,6 +34,9 @@ class CountRow(msgspec.Struct, frozen=True, kw_only=True):
     speeds: SpeedCounts | None
     minutes: int = 1
     untrusted_minutes: int
+    validated: ValidatedCounts | None
+    unvalidated: UnvalidatedCounts | None
+    unvalidated_minutes: int
 
 
 class HourCounts(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +75,9 @@ class HourCounts(msgspec.Struct, frozen=True, kw_only=True):
 def _iter_rows(data: TrafficCountsData) -> Iterator[CountRow]:
     """Yield the first rows of a minute."""
     camera, untrusted_minutes = clean_text(data.camera), int(not data.trusted)
+    found = data.validation
+    validated = _bounded_validation(found) if isinstance(found, ValidatedCounts) else None
+    unvalidated = found if isinstance(found, UnvalidatedCounts) else None
     for line in data.lines[:MAX_ROWS]:
         speeds = line.speeds if isinstance(line.speeds, dict) else {}
         for direction in sorted(line.counts)[:MAX_ROWS]:
@@ -75,6 +87,9 @@ def _iter_rows(data: TrafficCountsData) -> Iterator[CountRow]:
                 counts=_bounded_counts(line.counts[direction]),
                 speeds=_bounded_speeds(speeds.get(direction)),
                 untrusted_minutes=untrusted_minutes,
+                validated=validated,
+                unvalidated=unvalidated,
+                unvalidated_minutes=int(validated is None),
             )
     for flow in data.flows[:MAX_ROWS]:
         yield CountRow(
@@ -83,11 +98,16 @@ def _iter_rows(data: TrafficCountsData) -> Iterator[CountRow]:
             counts=_bounded_counts(flow.counts),
             speeds=None,
             untrusted_minutes=untrusted_minutes,
+            # A proof is of crossings of lines alone.
+            validated=None,
+            unvalidated=None,
+            unvalidated_minutes=1,
         )
 
 
 def _sum(total: CountRow, minute: CountRow) -> CountRow:
     parts = [speeds for speeds in (total.speeds, minute.speeds) if speeds is not None]
+    errors = [one for one in (total.validated, minute.validated) if one is not None]
     return CountRow(
         camera=total.camera,
         name=total.name,
@@ -95,6 +115,32 @@ def _sum(total: CountRow, minute: CountRow) -> CountRow:
         speeds=add_speeds(parts) if parts else None,
         minutes=total.minutes + 1,
         untrusted_minutes=total.untrusted_minutes + minute.untrusted_minutes,
+        validated=min(errors, key=lambda one: one.f1_low, default=None),
+        unvalidated=total.unvalidated or minute.unvalidated,
+        unvalidated_minutes=total.unvalidated_minutes + minute.unvalidated_minutes,
+    )
+
+
+def _bounded_validation(validation: ValidatedCounts) -> ValidatedCounts:
+    """Return the figures within their limits, without the texts."""
+    f1, low, high, unverifiable = (
+        min(max(share, 0.0), 1.0)
+        for share in (
+            validation.f1,
+            validation.f1_low,
+            validation.f1_high,
+            validation.unverifiable_share,
+        )
+    )
+    return msgspec.structs.replace(
+        validation,
+        f1=f1,
+        f1_low=low,
+        f1_high=high,
+        unverifiable_share=unverifiable,
+        clips=min(max(validation.clips, 0), _MAX_CLIPS),
+        time="",
+        by="",
     )
 
 

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from rich.text import Text
 
-from centre.counts_text import describe_counts
+from centre.counts_text import describe_counts, describe_validation
 from centre.fleet.box_view import BoxView, Condition, HealthView, format_time
-from centre.fleet.hour_counts import HourCounts
+from centre.fleet.hour_counts import CountRow, HourCounts
 from centre.fleet.wire_text import clean_text
 
 STYLES: Mapping[Condition, str] = {
@@ -155,13 +155,22 @@ def _state_text(view: BoxView) -> str:
 def _count_texts(hour_counts: HourCounts) -> Iterator[str]:
     """Yield a line for each direction of a line, and for each turning flow."""
     for row in hour_counts.rows:
-        untrusted = (
-            f"; not to be trusted in {row.untrusted_minutes} of {row.minutes} minutes"
-            if row.untrusted_minutes
-            else ""
-        )
-        counts = describe_counts(row.counts, row.speeds)
-        yield f"since {hour_counts.begin} at {row.camera}, {row.name}: {counts}{untrusted}"
+        parts = [describe_counts(row.counts, row.speeds)]
+        if row.untrusted_minutes:
+            parts.append(f"not to be trusted in {row.untrusted_minutes} of {row.minutes} minutes")
+        parts += _validation_texts(row)
+        yield f"since {hour_counts.begin} at {row.camera}, {row.name}: {'; '.join(parts)}"
+
+
+def _validation_texts(row: CountRow) -> Iterator[str]:
+    """Yield the measured error of the validated minutes, and that the others are not validated."""
+    if row.validated is not None:
+        yield describe_validation(row.validated)
+    if row.unvalidated_minutes:
+        reason = row.unvalidated
+        text = "not validated" if reason is None else describe_validation(reason)
+        some = f" in {row.unvalidated_minutes} of {row.minutes} minutes"
+        yield text + (some if row.unvalidated_minutes < row.minutes else "")
 
 
 def _short_health(health: HealthView) -> str:

@@ -13,9 +13,9 @@ from agent.base.model import Event
 from agent.base.view_condition import VIEW_LIMITS, Light, ViewLimit
 from agent.capture.jpeg import encode_jpeg
 from agent.detection import image
-from agent.detection.headlights import is_night
 from agent.detection.rules.line_crossed import LINE
 from agent.detection.scene import Scene, SceneLine
+from agent.detection.span_light import SpanLight
 from centre.draw import WHITE, draw_outline
 from centre.film_player import FilmPlayer
 from centre.film_stills import read_stills
@@ -47,13 +47,13 @@ def run_clip(path: Path, scene: Scene, duration_s: float, model: str) -> ClipRun
     """
     counted: list[ReportedCrossing] = []
     limits: set[ViewLimit] = set()
-    searched = searched_at_night = inferences = 0
+    light = SpanLight()
+    inferences = 0
     # Events are counted here, so that any text is an id.
     with FilmPlayer(path, scene, model, str) as player:
         begin_s = time.process_time()
         for played in player.play():
-            searched += 1
-            searched_at_night += is_night(played.result.gate_luma)
+            light.observe(played.result.gate_luma)
             inferences += played.result.inference_count
             for minute in played.minutes:
                 limits.update(minute.untrusted_reasons)
@@ -68,7 +68,7 @@ def run_clip(path: Path, scene: Scene, duration_s: float, model: str) -> ClipRun
         )
     return ClipRun(
         counted=tuple(counted),
-        light="night" if searched_at_night * 2 > searched else "day",
+        light=light.end(),
         limits=tuple(limit for limit in VIEW_LIMITS if limit in limits),
         played_s=played_s,
         cpu_s=cpu_s,

@@ -8,12 +8,10 @@ import msgspec
 
 from agent import __version__
 from agent.base.atomic_file import replace_atomically
-from agent.base.count_proof import CountProof
 from agent.base.errors import UserError
 from agent.base.file_read import read_regular_file
 from agent.base.json_decode import JsonDecoder, MalformedJson
 from agent.base.sha256 import file_sha256_hex
-from agent.config import toml_writer
 from agent.detection.model_card import find_model
 from agent.detection.scene import Scene
 from centre.validate.clip_run import read_marked_pictures, run_clip
@@ -37,7 +35,6 @@ from centre.validate.scoring import score_counts, unverifiable_share
 MAX_REPORT_BYTES = 67_108_864
 NAME = "validation"
 """Of the files of the page, without their endings."""
-PROOF_FILE = "proof.toml"
 
 OnClip = Callable[[int, int], None]
 """Called with the number of clips that are counted, and of all."""
@@ -189,17 +186,6 @@ def write_pages(
     except OSError as error:
         raise UserError(f"--out {str(folder)!r}: {error.strerror or error}") from error
     return tuple(paths)
-
-
-def write_proof(folder: Path, camera: str, proof: CountProof) -> Path:
-    """Write the proof as a part of a version of the desired configuration, and return its path. Raises: UserError."""
-    path = folder / PROOF_FILE
-    text = toml_writer.dumps({"proofs": {camera: msgspec.to_builtins(proof)}})
-    try:
-        replace_atomically(path, text.encode(), 0o644)
-    except OSError as error:
-        raise UserError(f"--out {str(folder)!r}: {error.strerror or error}") from error
-    return path
 
 
 def _pictures(worst: tuple[WrongCount, ...], labelled: LabelledClips) -> dict[WrongCount, bytes]:

@@ -5,12 +5,14 @@ import hashlib
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from agent.base.count_proof import LIGHTS, ProofGap, UnvalidatedCounts
 from agent.base.view_condition import VIEW_LIMITS
 from agent.faults.texts import LANGUAGES, Language
 from agent.reporting.declaration.page import load_texts as load_declaration_texts
@@ -19,7 +21,7 @@ from centre.count.report import HeatMap, render_report
 from centre.count.report_texts import fill, load_texts, read_source
 from centre.count.results import CountResult
 from centre.count.sample import SAMPLE_SIZE, STRETCH_S, draw_sample
-from tests.count_result import build_result, grey_jpeg
+from tests.count_result import VALIDATED, build_result, grey_jpeg
 
 FOLDER = Path(plots.__file__).parent
 HEAT_MAP = HeatMap(jpeg=grey_jpeg(120), tracks=400, most=77)
@@ -167,6 +169,34 @@ def test_a_view_that_fails_is_said_at_the_head_and_in_its_interval() -> None:
     assert page.count('<tr class="untrusted">') == 2
 
 
+def plain(page: str) -> str:
+    return _Elements(page).text.replace("\u2068", "").replace("\u2069", "")
+
+
+@pytest.mark.usefixtures("without_plots")
+def test_a_validated_light_has_its_error_its_films_and_its_unverifiable_share() -> None:
+    text = plain(render(build_result(validation=VALIDATED)))
+    validation = text.split("Measured error of the counts")[1].split("Crossings by interval")[0]
+    assert "by day95.6 %, between 89.6 % and 98.2 %711.4 %2:00:00400" in validation
+    assert "Validated on 2026-12-01 by amina." in validation
+    assert "not validated" not in validation
+    assert text.count("between 89.6 % and 98.2 %") == 1 + 2 * 8, "and each interval"
+
+
+@pytest.mark.usefixtures("without_plots")
+@pytest.mark.parametrize("gap", get_args(ProofGap))
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_counts_without_a_proof_that_holds_are_not_validated(
+    language: Language, gap: ProofGap
+) -> None:
+    texts = load_texts(language)
+    result = build_result(40, validation=UnvalidatedCounts(light="night", reason=gap))
+    text = plain(render(result, language))
+    assert f"{texts['light_night']}{texts['not_validated']}{texts[f'gap_{gap}']}" in text
+    assert texts["error_unknown"] in text
+    assert text.count(texts["not_validated"]) >= 1 + 2 * 8
+
+
 @pytest.mark.usefixtures("without_plots")
 @pytest.mark.parametrize(
     ("result", "sentence"),
@@ -260,6 +290,7 @@ def test_each_limit_and_each_class_has_a_text() -> None:
     for language in LANGUAGES:
         texts = load_texts(language)
         assert all(texts[f"limit_{limit}"] for limit in VIEW_LIMITS)
+        assert all(texts[f"light_{light}"] for light in LIGHTS)
         assert all(
             texts[f"label_{label}"] for label in load_declaration_texts(language).labels_by_name
         )
@@ -275,7 +306,7 @@ def test_each_text_of_the_files_is_used() -> None:
         for key in own
         if not re.search(rf"""["']{key}["']""", source)
         and key not in computed
-        and not key.startswith("limit_")
+        and not key.startswith(("limit_", "gap_"))
     ]
     assert unused == []
 

@@ -30,12 +30,12 @@ def make_header(duration_s: float = 60.0, fps: float = 25.0, creation_time: str 
 
 
 def make_film(
-    name: str = "street", start: datetime = START, duration_s: float = 60.0
+    name: str = "street", start: datetime = START, duration_s: float = 60.0, fps: float = 25.0
 ) -> ListedFilm:
     return ListedFilm(
         name=name,
         path=Path(f"films/{name}.mp4"),
-        header=make_header(duration_s),
+        header=make_header(duration_s, fps),
         start=start,
         start_source="given",
         warnings=(),
@@ -43,7 +43,12 @@ def make_film(
 
 
 def make_minute(begin_s: float = 0.0, end_s: float = 60.0, **more: object) -> PartMinute:
-    values: dict[str, object] = {"observed_s": end_s - begin_s, "reasons": (), "small": {}} | more
+    values: dict[str, object] = {
+        "observed_s": end_s - begin_s,
+        "light": "day",
+        "reasons": (),
+        "small": {},
+    } | more
     return PartMinute(begin_s=begin_s, end_s=end_s, **values)  # type: ignore[arg-type]
 
 

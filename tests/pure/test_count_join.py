@@ -8,13 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.base.count_proof import CountProof, CountValidation, ValidatedCounts
 from agent.base.json_decode import decode_json
 from agent.base.model import BoundingBox
-from agent.detection.scene import decode_scene
+from agent.base.view_condition import Light
+from agent.detection.scene import decode_scene, scene_digest
 from centre.count.film_part import PartPassage
 from centre.count.join import join_parts
 from centre.count.results import CountResult
 from drivers.media import Point
+from tests.count_proofs import count_proof, light_proof
 from tests.pure.count_rig import (
     SCENE,
     START,
@@ -192,3 +195,90 @@ def test_crossings_have_positions_if_the_marks_of_the_ground_have() -> None:
     assert (first.geo.latitude, first.geo.longitude) == (51.5, -0.12)
     assert second.geo is None
     assert SCENE.ground is None
+
+
+PROOF = count_proof(
+    light_proof("day", f1_low=0.9, f1=0.95),
+    light_proof("night", f1_low=0.6, f1=0.7, f1_high=0.8),
+    model_sha256="3" * 64,
+    scene_sha256=scene_digest(SCENE),
+)
+
+
+def state_of(validation: CountValidation | None) -> str:
+    if validation is None:
+        return "not searched"
+    return validation.light if isinstance(validation, ValidatedCounts) else validation.reason
+
+
+@pytest.mark.parametrize(
+    ("proof", "minute", "fps", "state"),
+    [
+        (PROOF, {}, 25.0, "day"),
+        (PROOF, {}, 9.97, "day"),
+        (PROOF, {"light": "night"}, 25.0, "night"),
+        (None, {}, 25.0, "no_proof"),
+        (PROOF, {}, 8.0, "frame_rate"),
+        (PROOF, {"reasons": ("rain",)}, 25.0, "untrusted"),
+        (PROOF, {"reasons": ("moved",)}, 25.0, "aim"),
+        (msgspec.structs.replace(PROOF, model_sha256="4" * 64), {}, 25.0, "model"),
+        (msgspec.structs.replace(PROOF, scene_sha256="4" * 64), {}, 25.0, "scene"),
+        (msgspec.structs.replace(PROOF, lights=(light_proof("night"),)), {}, 25.0, "light"),
+    ],
+)
+def test_counts_are_validated_by_the_light_of_their_minute(
+    proof: CountProof | None, minute: dict[str, object], fps: float, state: str
+) -> None:
+    part = make_part(make_minute(**minute), crossings=(make_crossing(3), make_crossing(4)))
+    result = join_parts([make_film(fps=fps)], [part], make_settings(proof=proof))
+    (interval,) = result.intervals
+    assert state_of(interval.validation) == state
+    (share,) = result.validations
+    assert share.validation == interval.validation
+    assert (share.observed_s, share.crossings) == (60.0, 2)
+    assert {one.validated for one in result.crossings} == {state in ("day", "night")}
+    assert {one.light for one in result.crossings} == {minute.get("light", "day")}
+
+
+@pytest.mark.parametrize(
+    ("nights", "lights", "state"),
+    [
+        (0, ("day", "night"), "day"),
+        (1, ("day", "night"), "day"),
+        (2, ("day", "night"), "night"),
+        (13, ("day", "night"), "night"),
+        (1, ("day",), "day"),
+        (2, ("day",), "light"),
+    ],
+)
+def test_an_interval_has_the_weakest_validation_of_a_tenth_of_its_time(
+    nights: int, lights: tuple[Light, ...], state: str
+) -> None:
+    minutes = tuple(
+        make_minute(60.0 * one, 60.0 * one + 60, light="night" if one < nights else "day")
+        for one in range(15)
+    )
+    proof = msgspec.structs.replace(
+        PROOF, lights=tuple(one for one in PROOF.lights if one.light in lights)
+    )
+    result = join_parts(
+        [make_film(duration_s=900)], [make_part(*minutes)], make_settings(proof=proof)
+    )
+    (interval,) = result.intervals
+    assert state_of(interval.validation) == state
+    assert sum(one.observed_s for one in result.validations) == pytest.approx(900)
+    assert len(result.validations) == 1 + bool(nights)
+
+
+def test_a_camera_that_was_moved_ends_the_proof_in_the_films_that_follow() -> None:
+    films = [make_film(name, START + timedelta(hours=hour)) for hour, name in enumerate("abc")]
+    parts = [make_part(), make_part(make_minute(reasons=("moved",))), make_part()]
+    result = join_parts(films, parts, make_settings(proof=PROOF))
+    states = [state_of(one.validation) for one in result.intervals]
+    assert states == ["day", "aim", "aim"]
+
+
+def test_time_that_was_not_searched_is_not_validated() -> None:
+    part = make_part(make_minute(observed_s=0.0))
+    (interval,) = join_parts([make_film()], [part], make_settings(proof=PROOF)).intervals
+    assert state_of(interval.validation) == "not searched"

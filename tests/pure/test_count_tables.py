@@ -7,12 +7,21 @@ from pathlib import Path
 import pytest
 
 from agent.detection.ground_marks import GeoPosition
+from agent.detection.scene import scene_digest
 from centre.count import tables, track_file
 from centre.count.film_part import PartPassage
 from centre.count.join import join_parts
 from centre.count.results import CountResult
 from centre.count.tables import Table, encode_geojson, make_tables
-from tests.pure.count_rig import make_crossing, make_film, make_minute, make_part, make_settings
+from tests.count_proofs import count_proof
+from tests.pure.count_rig import (
+    SCENE,
+    make_crossing,
+    make_film,
+    make_minute,
+    make_part,
+    make_settings,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -51,6 +60,21 @@ def test_counts_are_a_row_for_each_line_direction_and_class_of_an_interval(
         "south",
         1,
     )
+
+
+def test_counts_name_their_measured_error_or_why_there_is_none(result: CountResult) -> None:
+    proof = count_proof(model_sha256="3" * 64, scene_sha256=scene_digest(SCENE))
+    proved = join_parts([make_film()], [make_part()], make_settings(proof=proof))
+    names = ("light", "validated", "unvalidated_reason", "f1", "f1_low", "clips")
+    values = [
+        tuple(row(make_tables(one)[1], 0)[name] for name in names) for one in (proved, result)
+    ]
+    assert values == [
+        ("day", True, None, 0.956, 0.896, 7),
+        ("day", False, "no_proof", None, None, None),
+    ]
+    assert not row(make_tables(proved)[2], 0)["validated"]
+    assert not row(make_tables(result)[0], 0)["validated"]
 
 
 def test_a_scene_without_flows_has_no_table_of_them(result: CountResult) -> None:

@@ -2,11 +2,13 @@
 
 from datetime import timedelta
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from agent.base.count_proof import count_validation
 from centre.fleet.fleet_view import FleetView
 from centre.fleet.rows import (
     box_row,
@@ -18,6 +20,7 @@ from centre.fleet.rows import (
     totals_line,
 )
 from centre.fleet.wire_text import MAX_MARKS, clean_text
+from tests.count_proofs import count_proof
 from tests.fleet_messages import NOW, arrival, event, fault, health, minute, status
 
 HOSTILE = [
@@ -120,11 +123,26 @@ def test_the_details_have_the_counts_of_the_hour_with_speeds_and_v85() -> None:
     fleet.update(minute(6, trusted=False, bands={}), arrival())
     (view,) = fleet.ranked()
     speeds = "speeds: 55, V85 46 km/h (km/h: 30-40 5, 40-50 50)"
-    untrusted = "not to be trusted in 1 of 6 minutes"
+    untrusted = "not to be trusted in 1 of 6 minutes; not validated"
     assert [line.plain for line in detail_lines(view)][-2:] == [
         f"since 07:00 at north, line 'street', backward: 0; {untrusted}",
         f"since 07:00 at north, line 'street', forward: 66 (bus 6, car 60); {speeds}; {untrusted}",
     ]
+
+
+def test_the_details_name_the_measured_error_of_the_counts() -> None:
+    fleet = FleetView()
+    for seq in (1, 2, 3):
+        message = minute(seq)
+        validation = count_validation(count_proof(), None, "night" if seq == 3 else "day")
+        data = msgspec.structs.replace(message.data, validation=validation)
+        fleet.update(msgspec.structs.replace(message, data=data), arrival())
+    (view,) = fleet.ranked()
+    line = list(detail_lines(view))[-1].plain
+    assert line.endswith(
+        "; F1 95.6% (89.6% to 98.2%) by day, 7 clips, 11.4% unverifiable; "
+        "not validated (at night: light) in 1 of 3 minutes"
+    )
 
 
 def test_the_totals_name_the_worst_first_and_the_filter() -> None:

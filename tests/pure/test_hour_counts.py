@@ -3,9 +3,12 @@
 import msgspec
 import pytest
 
+from agent.base.count_proof import UnvalidatedCounts, ValidatedCounts, count_validation
 from agent.base.model import FlowCounts, LineCounts, SpeedCounts
 from agent.reporting.payloads import TrafficCountsMessage
+from centre.counts_text import describe_validation
 from centre.fleet.hour_counts import MAX_COUNT, MAX_ROWS, HourCounts
+from tests.count_proofs import count_proof, light_proof
 from tests.fleet_messages import minute
 
 LATER = "2026-11-03T08:00:00.000Z"
@@ -60,6 +63,32 @@ def test_v85_is_that_of_the_hour_and_not_of_the_minute() -> None:
     assert hour_of(minute(1)).rows[1].speeds is None
 
 
+def test_an_hour_has_the_largest_measured_error_and_the_minutes_that_are_not_validated() -> None:
+    proofs = [count_proof(light_proof(f1=low, f1_low=low)) for low in (0.9, 0.8, 0.85)]
+    validations = [count_validation(proof, None, "day") for proof in proofs]
+    validations.append(count_validation(proofs[0], None, "night"))
+    messages = [
+        with_fields(minute(seq), validation=one) for seq, one in enumerate(validations, start=1)
+    ]
+    row = hour_of(*messages, minute(9)).rows[0]
+    assert row.validated is not None
+    assert (row.validated.f1_low, row.validated.clips) == (0.8, 7)
+    assert row.unvalidated == UnvalidatedCounts(light="night", reason="light")
+    assert (row.unvalidated_minutes, row.minutes) == (2, 5)
+
+
+def test_a_turning_flow_is_not_validated() -> None:
+    flow = FlowCounts(name="left", origin="a", destination="b", counts={"car": 2})
+    proved = count_validation(count_proof(), None, "day")
+    first = hour_of(with_fields(minute(1, flows=(flow,)), validation=proved)).rows[0]
+    assert (first.name, first.validated, first.unvalidated_minutes) == ("flow 'left'", None, 1)
+
+
+def with_fields(message: TrafficCountsMessage, **fields: object) -> TrafficCountsMessage:
+    data = msgspec.structs.replace(message.data, **fields)
+    return msgspec.structs.replace(message, data=data)
+
+
 def test_a_hostile_minute_is_bounded() -> None:
     huge = 10**300
     speeds = SpeedCounts(v85_km_h=1e300, bands={"car": {0: -huge, 30: huge, 31: 5, huge: 1}})
@@ -69,13 +98,18 @@ def test_a_hostile_minute_is_bounded() -> None:
         )
         for index in range(MAX_ROWS + 5)
     )
-    message = minute(1)
-    message = msgspec.structs.replace(
-        message, data=msgspec.structs.replace(message.data, lines=lines)
+    proved = count_validation(count_proof(), None, "day")
+    assert isinstance(proved, ValidatedCounts)
+    proved = msgspec.structs.replace(
+        proved, f1=1e300, f1_low=-1e300, f1_high=1e300, clips=huge, by="x" * 1_000_000
     )
+    message = with_fields(minute(1), lines=lines, validation=proved)
     rows = hour_of(message, minute(2)).rows
     assert len(rows) == MAX_ROWS
     assert len(rows[0].name) <= 201
     assert rows[0].counts == {"car": MAX_COUNT}
+    assert rows[0].validated is not None
+    assert len(describe_validation(rows[0].validated)) < 100
+    assert rows[0].validated.by == ""
     assert rows[0].speeds is not None
     assert rows[0].speeds.bands == {"car": {30: MAX_COUNT}}

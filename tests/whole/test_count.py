@@ -17,11 +17,17 @@ import numpy as np
 import pytest
 
 from agent.__main__ import main
+from agent.base.count_proof import UnvalidatedCounts
 from agent.base.json_decode import decode_json
+from agent.config.configuration import DetectConfig
+from agent.detection.model_card import find_sha256
+from agent.detection.scene import load_scene, scene_digest
 from centre.count import parquet, plots
 from centre.count.results import CountResult
 from centre.count.sample import draw_sample
 from centre.count.track_file import read_tracks
+from centre.proof_file import write_proof
+from tests.count_proofs import count_proof
 from tests.turned_film import CLOCKWISE, write_with_matrix
 from tests.whole.drawn_clip import FPS, write_street_clip
 
@@ -142,6 +148,28 @@ def test_a_crossing_is_of_a_track_of_its_film(counted: Path, result: CountResult
         (row,) = (one for one in rows if (one.track, one.t_s) == (crossing.track, crossing.seen_s))
         assert row.box == crossing.box
         assert crossing.t_s <= crossing.seen_s
+
+
+def test_with_a_proof_the_tables_have_the_measured_error_and_no_film_is_counted_again(
+    films: Path, counted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, scene = find_sha256(DetectConfig().model), scene_digest(load_scene(SCENE))
+    proof = count_proof(model_sha256=model, scene_sha256=scene)
+    file = write_proof(tmp_path, "north", proof)
+    out = Path(shutil.copytree(counted, tmp_path / "out"))
+    parts = {path: path.stat().st_mtime_ns for path in (out / ".parts").glob("*.json")}
+    assert main(arguments(films, out, "--proof", str(file))) == 0
+    assert {path: path.stat().st_mtime_ns for path in parts} == parts
+    error = "F1 95.6% (89.6% to 98.2%) by day, 7 clips, 11.4% unverifiable"
+    assert f"crossings: {error}" in capsys.readouterr().out
+    with (out / "counts.csv").open(newline="") as rows:
+        found = {(row["validated"], row["f1"], row["clips"]) for row in csv.DictReader(rows)}
+    assert found == {("true", "0.956", "7")}
+
+
+def test_without_a_proof_the_counts_are_not_validated(result: CountResult) -> None:
+    (share,) = result.validations
+    assert share.validation == UnvalidatedCounts(light="day", reason="no_proof")
 
 
 def test_replay_counts_the_same_crossings(films: Path, result: CountResult, tmp_path: Path) -> None:
