@@ -35,8 +35,15 @@ demo: setup ## play a street clip through the whole agent, and watch
 check: lint ## the inner loop: lint and the short tests, in minutes
 	$(BIN)/pytest -q -n $(WORKERS) -m "not slow" tests/documents tests/parts tests/pure $(ARGS)
 
-test: setup-test setup-crash setup-units lint ## all tests but the long ones, with all the set-up
+test: setup $(VENV)/.virtual-camera ## all tests but the long ones, with all the set-up
+	@# Downloads wait for the network while lint computes.
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target setup-test setup-crash setup-units lint test-cache
 	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+
+# The workers read rewritten assertions of 700 files from __pycache__. Each would write them by itself, 10 s of CPU a worker.
+.PHONY: test-cache
+test-cache: setup-test
+	@$(BIN)/pytest -q --collect-only >.cache/collected.txt || { cat .cache/collected.txt; exit 1; }
 
 test-units: setup-test setup-units ## the units started for real, killed, stopped and starved (as root)
 	VIGIE_UNITS=started $(BIN)/pytest tests/systemd $(ARGS)
@@ -200,7 +207,7 @@ setup-test: setup .cache/test-peers/.done .cache/asyncapi/.done .cache/axe/.done
 .cache/chrony/.done:
 	@scripts/apt-packages libedit2 libseccomp2 libgnutls30t64 libnettle8t64
 	mkdir -p .cache/chrony
-	cd .cache/chrony && apt-get -qq download chrony && dpkg-deb -x chrony_*.deb .
+	cd .cache/chrony && flock ../../scripts/apt-packages apt-get -qq download chrony && dpkg-deb -x chrony_*.deb .
 	touch $@
 
 $(VENV)/.virtual-camera: tests/virtual_camera/requirements.lock $(VENV)/.done

@@ -1,5 +1,6 @@
 """Fixtures of every test."""
 
+import functools
 import logging
 import os
 import re
@@ -72,12 +73,13 @@ def _receive_signals(*, is_worker: bool) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: _place_in_the_run(item.path))
+
+
+@functools.cache
+def _place_in_the_run(file: Path) -> tuple[bool, str]:
     # Many short files go last: they keep all workers busy while the longest others end.
-    items.sort(key=lambda item: (_is_short(item.path), turn_of(item.path)))
-
-
-def _is_short(file: Path) -> bool:
-    return any(folder in file.parents for folder in SHORT_FOLDERS)
+    return any(folder in file.parents for folder in SHORT_FOLDERS), turn_of(file)
 
 
 def turn_of(file: Path) -> str:
