@@ -15,11 +15,17 @@ from agent.__main__ import main
 from agent.base.clock import boot_id
 from agent.config.broker import BrokerConfig
 from agent.config.desired_config import MAX_MESSAGE_BYTES, content_digest
-from agent.config.desired_store import WINDOW_S, ConfigLayer, DesiredStore, VersionRestarts
+from agent.config.desired_store import (
+    MAX_RESTARTS,
+    WINDOW_S,
+    ConfigLayer,
+    DesiredStore,
+    VersionRestarts,
+)
 from agent.reporting import topics
 from agent.reporting.mqtt.packets import ReceivedPublish
 from tests.whole.report.broker import Mosquitto
-from tests.whole.report.reporting_box import BareClient
+from tests.whole.report.reporting_box import BareClient, wait_until
 from tests.whole.rig import CLOCK, TIMEOUT_S, AgentBox
 from tests.whole.test_desired_config import BOX, DRAWN, Centre
 
@@ -218,22 +224,27 @@ def test_a_version_of_the_largest_size_is_shown_and_merged(
 def test_a_version_that_waits_for_a_restart_is_named_with_its_time_and_waited_for(
     pole: AgentBox, tmp_path: Path, mosquitto: Mosquitto
 ) -> None:
-    now_ns = CLOCK.boottime_ns()
-    times_ns = (now_ns - (WINDOW_S - 10) * 10**9, now_ns, now_ns)
-    restarts = VersionRestarts(boot=boot_id(), times_ns=times_ns)
-    DesiredStore(pole.folder / "state").write_restarts(restarts)
+    store = DesiredStore(pole.folder / "state")
+
+    def write_restarts(age_s: int) -> None:
+        then_ns = CLOCK.boottime_ns() - age_s * 10**9
+        store.write_restarts(VersionRestarts(boot=boot_id(), times_ns=(then_ns,) * MAX_RESTARTS))
+
+    write_restarts(age_s=0)
     version = tmp_path / "health.toml"
     version.write_text("[settings.health]\ninterval_s = 20\n")
     words = ["configure", BOX, str(version), "--by", "amina", "--broker", mosquitto.url]
-    configure = subprocess.Popen(
-        [sys.executable, "-m", "agent", *words], stderr=subprocess.PIPE, text=True
-    )
+    shown = tmp_path / "shown"
+    with shown.open("wb") as stderr:
+        configure = subprocess.Popen([sys.executable, "-m", "agent", *words], stderr=stderr)
+    wait_until(lambda: "version 1: waits until 20" in shown.read_text())
+    assert pole.stop(signal.SIGTERM) == 0
+    write_restarts(age_s=WINDOW_S)
+    pole.start()
     assert pole.wait_for_exit() == 0
     pole.start()
-    _, shown = configure.communicate(timeout=TIMEOUT_S)
-    assert configure.returncode == 0
-    assert "version 1: waits until 20" in shown
-    assert "version 1: in force\n" in shown
+    assert configure.wait(TIMEOUT_S) == 0
+    assert "version 1: in force\n" in shown.read_text()
 
 
 def test_the_version_in_force_is_shown_and_guarded_while_the_box_is_away(
