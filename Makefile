@@ -89,8 +89,9 @@ bench: setup-bench ## measure, next to the bare libraries and the peers in the s
 accuracy: setup ## measure each rule next to its published figure (hours): make accuracy ARGS="--rules stopped --cases 20"
 	$(BIN)/python -m bench.accuracy_report $(ARGS)
 
-validate: setup ## count the labelled films of the folder shared, and write the page: make validate ARGS="--limit f1=0.95"
+validate: setup ## count the labelled films of the folder shared, and write their part of docs/accuracy.md: make validate ARGS="--limit f1=0.95"
 	$(BIN)/vigie validate ../shared/footage --truth ../shared/labelled/counts.json --out build/validation $(ARGS)
+	$(BIN)/python -m bench.labelled_counts build/validation/validation.json
 
 docs: setup ## write again the documents that are generated from code
 	$(BIN)/python -m scripts.act_table

@@ -55,7 +55,8 @@ EXPLICIT_BENCHES = ("image_build", "image")
 """Run only if named: they need root and a built image."""
 ALL_BENCHES = (*BENCHES, *EXPLICIT_BENCHES)
 
-BEGIN_MARKER, END_MARKER = "<!-- bench: begin -->", "<!-- bench: end -->"
+BENCH_PART = "bench"
+"""Name of the part of a page that is the table of the benches."""
 VERDICT_STYLES = {"met": "green", "missed": "bold red", "no target": "dim"}
 
 
@@ -132,7 +133,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.json:
         args.json.write_bytes(msgspec.json.format(msgspec.json.encode([read_machine(), *results])))
     if args.markdown:
-        insert_table(args.markdown, to_markdown(results, beside=args.beside is not None))
+        insert_part(args.markdown, BENCH_PART, to_markdown(results, beside=args.beside is not None))
     has_failed = any(o.failed or any(row.verdict() == "missed" for row in o.rows) for o in results)
     return 1 if args.strict and has_failed else 0
 
@@ -216,14 +217,19 @@ def to_markdown(results: Sequence[BenchResult], *, beside: bool) -> str:
     return "\n".join(lines)
 
 
-def insert_table(page: Path, table: str) -> None:
-    """Insert the table between the page's two markers. Raises: ValueError if they are missing."""
-    text = page.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN_MARKER)
-    _, end, after = rest.partition(END_MARKER)
-    if not begin or not end:
-        raise ValueError(f"{page}: has no {BEGIN_MARKER} and {END_MARKER}")
-    page.write_text(f"{before}{BEGIN_MARKER}\n\n{table}\n\n{END_MARKER}{after}", encoding="utf-8")
+def part_markers(part: str) -> tuple[str, str]:
+    """Return the comments between which a part of a page is written."""
+    return f"<!-- {part}: begin -->", f"<!-- {part}: end -->"
+
+
+def insert_part(page: Path, part: str, text: str) -> None:
+    """Write a part of a page between its two markers. Raises: ValueError if they are missing."""
+    begin, end = part_markers(part)
+    before, found_begin, rest = page.read_text(encoding="utf-8").partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not found_begin or not found_end:
+        raise ValueError(f"{page}: has no {begin} and {end}")
+    page.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}", encoding="utf-8")
 
 
 def read_machine() -> MachineInfo:

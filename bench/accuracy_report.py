@@ -1,13 +1,15 @@
 """`python -m bench.accuracy_report`: measure each rule next to its published figure, and write docs/accuracy.md.
 
 Cases are seeded and made of the films in the folder `shared` next to the project. The results of the detector are kept in
-`.cache/accuracy`, so that a run which was stopped continues there. The page is written by a run of all rules alone.
+`.cache/accuracy`, so that a run which was stopped continues there. Each section has its own part of the page, which is
+written once the section is measured with the page's seed and number of cases; other runs print their rows alone.
 """
 
 import argparse
 import statistics
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -31,7 +33,7 @@ from bench import (
     turning_flows,
     videos,
 )
-from bench.__main__ import insert_table
+from bench.__main__ import insert_part
 from bench.accuracy import (
     FOOTAGE_FOLDER,
     LABEL_FOLDER,
@@ -41,7 +43,7 @@ from bench.accuracy import (
     make_line,
     read_frames,
 )
-from bench.detector_results import ResultCache, pipeline_digest
+from bench.detector_results import ResultCache, pipeline_digest, rules_digest
 from bench.report_rows import (
     ENOUGH_CASES,
     Goal,
@@ -451,6 +453,11 @@ SECTIONS: Mapping[str, Callable[[ReportRun], list[ReportRow]]] = {
 """By the name that `--rules` takes, the shortest first."""
 
 
+def part_name(section: str) -> str:
+    """Return the name of a section's part of the page."""
+    return f"accuracy {section}"
+
+
 def read_traffic(note: Callable[[str], None]) -> dict[str, FilmTraffic]:
     """Return the moving shapes of each film, found once and kept."""
     source = detector_results.file_digest(Path(composite.__file__))
@@ -468,13 +475,22 @@ def read_traffic(note: Callable[[str], None]) -> dict[str, FilmTraffic]:
     return traffic
 
 
+def _source(run: ReportRun) -> str:
+    """Return the line that says of what the rows of a section are."""
+    pipeline, rules = pipeline_digest().hex()[:8], rules_digest().hex()[:8]
+    return (
+        f"Measured on {datetime.now(UTC).date().isoformat()}: {run.cases} cases a rule, as far as there are as many; "
+        f"seed {run.seed}; source of the pipeline {pipeline}, of the rules {rules}."
+    )
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure the rules. Return 1 if a folder that the films come from is missing."""
     parser = argparse.ArgumentParser(prog="python -m bench.accuracy_report", description=__doc__)
     parser.add_argument("--rules", default=",".join(SECTIONS), help="with commas between them")
     parser.add_argument("--cases", type=int, default=ENOUGH_CASES, help="of each rule")
     parser.add_argument("--seed", type=int, default=SEED)
-    parser.add_argument("--page", type=Path, default=PAGE, help="written by a run of all rules")
+    parser.add_argument("--page", type=Path, default=PAGE, help="with a part for each rule")
     args = parser.parse_args(argv)
     chosen = args.rules.split(",")
     unknown = [name for name in chosen if name not in SECTIONS]
@@ -497,15 +513,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         cache = ResultCache(open_detector(DetectConfig().model))
         run = ReportRun(cache, read_traffic(note), args.cases, args.seed, note)
-        rows: list[ReportRow] = []
         for name in (one for one in SECTIONS if one in chosen):
-            of_rule = SECTIONS[name](run)
-            print_rows(of_rule)
-            rows += of_rule
-    if set(chosen) == set(SECTIONS):
-        insert_table(
-            args.page, to_markdown(rows, args.cases, args.seed, pipeline_digest().hex()[:8])
-        )
+            rows = SECTIONS[name](run)
+            print_rows(rows)
+            if (args.cases, args.seed) == (ENOUGH_CASES, SEED):
+                insert_part(args.page, part_name(name), to_markdown(rows, _source(run)))
     return 0
 
 

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from agent.base.model import FrameResult
-from agent.detection import image, pipeline, tflite
+from agent.detection import image, pipeline, rule_engine, tflite
 from agent.detection.contrast_stretch import ContrastStretch
 from agent.detection.pipeline import DetectionPipeline, PipelineSettings
 from agent.detection.tflite import TfliteDetector
@@ -116,12 +116,28 @@ def file_digest(path: Path) -> bytes:
     return hashlib.sha256(path.read_bytes()).digest()
 
 
-@functools.cache
 def pipeline_sources() -> Mapping[Path, str]:
     """Return the modules of `agent.detection` that the pipeline imports, each as its syntax tree without docstrings."""
-    root = Path(pipeline.__file__).parents[2]
+    return _imported_sources(Path(pipeline.__file__), Path(tflite.__file__))
+
+
+def pipeline_digest() -> bytes:
+    """Return the hash of the modules that the pipeline imports, without comments and docstrings."""
+    return _digest(pipeline_sources())
+
+
+def rules_digest() -> bytes:
+    """Return the same of the modules that the rule engine imports."""
+    return _digest(_imported_sources(Path(rule_engine.__file__)))
+
+
+@functools.cache
+def _imported_sources(*starts: Path) -> Mapping[Path, str]:
+    """Return modules and those that they import, of one folder and the folders in it."""
+    folder = starts[0].parent
+    root = folder.parents[1]
     found: dict[Path, str] = {}
-    waiting = [Path(pipeline.__file__), Path(tflite.__file__)]
+    waiting = list(starts)
     while waiting:
         path = waiting.pop()
         if path in found:
@@ -135,11 +151,9 @@ def pipeline_sources() -> Mapping[Path, str]:
             if isinstance(node, ast.ImportFrom) and node.module:
                 names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
                 files = [root / f"{name.replace('.', '/')}.py" for name in names]
-                waiting += [one for one in files if one.parent == path.parent and one.exists()]
+                waiting += [one for one in files if one.is_relative_to(folder) and one.exists()]
     return found
 
 
-def pipeline_digest() -> bytes:
-    """Return the hash of the modules that the pipeline imports, without comments and docstrings."""
-    sources = pipeline_sources()
+def _digest(sources: Mapping[Path, str]) -> bytes:
     return hashlib.sha256("\n".join(sources[path] for path in sorted(sources)).encode()).digest()

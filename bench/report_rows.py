@@ -111,11 +111,10 @@ def verdict(value: float, cases: int, goal: Goal | None) -> str:
     return "met" if cases >= ENOUGH_CASES else f"not reached yet: {cases} cases of {ENOUGH_CASES}"
 
 
-def to_markdown(rows: Sequence[ReportRow], cases: int, seed: int, pipeline: str) -> str:
-    """Format the table of the page. `pipeline` names the source of the pipeline that was measured."""
+def to_markdown(rows: Sequence[ReportRow], source: str) -> str:
+    """Format the rows of a section for the page. `source` is a line that says of what they are."""
     lines = [
-        f"{cases} cases a rule, as far as there are as many; seed {seed}; source of the pipeline {pipeline}.",
-        "Intervals are of 95 %, by Wilson's score.",
+        source,
         "",
         "| Rule | Quantity | Published | Measured | 95 % interval | Goal | Verdict | Cause, or limit |",
         "|---|---|---|---:|---|---|---|---|",
