@@ -33,6 +33,7 @@ BENCHES = (
     "ladder",
     "outbox",
     "outage",
+    "fleet_drain",
     "traffic",
     "signature",
     "agent",

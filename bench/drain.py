@@ -77,7 +77,7 @@ def drain(
         if b'"wrong_way"' in line and outbox.depth < half:
             arrival.set()
 
-    with running_mosquitto(folder) as url, _running_centre(folder, url, on_line) as centre:
+    with running_mosquitto(folder) as url, running_centre(folder, url, on_line) as centre:
         port = urlsplit(url).port or 1883
         with link_to(port, uplink_bytes_per_s) as link:
             is_direct = uplink_bytes_per_s == float("inf")
@@ -121,7 +121,7 @@ def drain(
 
 
 @contextmanager
-def _running_centre(
+def running_centre(
     folder: Path, url: str, on_line: Callable[[bytes], None]
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a centre, which listens when this is entered. `on_line` gets each line of its output."""

@@ -39,11 +39,11 @@ class CommitCost(msgspec.Struct, frozen=True, kw_only=True):
     commits: int
 
 
-def open_outbox(folder: Path) -> Outbox:
+def open_outbox(folder: Path, box: str = "bench") -> Outbox:
     """Open an outbox as the agent does, large enough for all work here."""
     return Outbox.open(
         folder,
-        box="bench",
+        box=box,
         boot=boot_id(),
         clock=CLOCK,
         max_bytes=1_000_000_000,

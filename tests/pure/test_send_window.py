@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from agent.reporting.centre_payloads import CentreStateName
 from agent.reporting.mqtt.backoff import MAX_DELAY_S, RESET_AFTER_S, ReconnectBackoff
 from agent.reporting.mqtt.centre_link import CENTRE_STATE_WAIT_S, AckMode, choose_ack_mode
+from agent.reporting.mqtt.congestion_window import START_MESSAGES
 from agent.reporting.mqtt.send_window import (
+    MAX_FAST_SENDS,
     MAX_IN_FLIGHT_BYTES,
     MAX_UNACKED,
     PUBACK_TIMEOUT_S,
@@ -39,7 +41,7 @@ def test_bytes_in_flight_are_limited_so_that_an_emergency_is_not_delayed() -> No
     window.note_sent(1, 1, MAX_IN_FLIGHT_BYTES, 0.0)
     assert window.new_message_quota() == 0
     window.note_puback(1, 0, 0.1)
-    assert window.new_message_quota() == 19 + 1
+    assert window.new_message_quota() == START_MESSAGES - 1
 
 
 def test_messages_waiting_for_the_centre_are_limited() -> None:
@@ -48,8 +50,9 @@ def test_messages_waiting_for_the_centre_are_limited() -> None:
         window.note_sent(seq, seq, 1, 0.0)
         window.note_puback(seq, 0, 0.0)
     assert window.new_message_quota() == 0
-    assert window.acknowledge((SeqRange(1, 10),)) == 10
-    assert window.new_message_quota() == 10
+    assert window.acknowledge((SeqRange(1, 200),), 0.0) == 200
+    assert window.unacked_count == MAX_UNACKED - 200
+    assert window.new_message_quota() > 0
 
 
 def test_an_unsettled_message_is_due_again() -> None:
@@ -72,6 +75,164 @@ def test_a_message_that_was_slow_to_send_is_not_due_again_at_once() -> None:
     assert window.first_waiting_seq() == 1
     assert window.due_for_resend(80.0 + RESEND_AFTER_S - 0.1) == ()
     assert window.due_for_resend(80.0 + RESEND_AFTER_S) == (1,)
+
+
+def sent_and_taken(window: SendWindow, *seqs: int, now_s: float = 0.0) -> None:
+    """Send messages with their numbers as packet ids, and have the broker take all of them."""
+    for seq in seqs:
+        window.note_sent(seq, seq, 10, now_s)
+    for seq in seqs:
+        window.note_puback(seq, 0, now_s)
+
+
+@pytest.mark.parametrize(
+    ("why", "taken_first", "acked", "due"),
+    [
+        ("what is acknowledged is not due", [1, 2], (1, 4), ()),
+        ("one that was sent before the PUBACK may be in the queue behind it", [1, 2], (2, 2), ()),
+        ("one that was sent after the PUBACK is behind it", [1, 2], (3, 3), (1, 2)),
+        ("in order: the next one may come", [1, 2], (1, 3), ()),
+        ("emergencies are sent out of order", [9, 2], (3, 3), (2, 9)),
+    ],
+)
+def test_a_message_is_lost_if_one_that_was_sent_after_its_puback_is_acknowledged(
+    why: str, taken_first: list[int], acked: tuple[int, int], due: tuple[int, ...]
+) -> None:
+    window = SendWindow(20)
+    sent_and_taken(window, *taken_first)
+    sent_and_taken(window, 3, 4)
+    window.acknowledge((SeqRange(*acked),), 0.1)
+    assert window.due_for_resend(0.1) == due, why
+
+
+def test_a_message_without_a_puback_is_not_lost() -> None:
+    window = SendWindow(20)
+    window.note_sent(1, 1, 10, 0.0)
+    sent_and_taken(window, 2)
+    window.acknowledge((SeqRange(2, 2),), 0.1)
+    assert window.due_for_resend(0.1) == ()
+    window.note_puback(1, 0, 0.2)
+    sent_and_taken(window, 3)
+    window.acknowledge((SeqRange(3, 3),), 0.3)
+    assert window.due_for_resend(0.3) == (1,)
+
+
+def test_the_acknowledgement_of_a_message_sent_twice_is_no_sign_of_a_loss() -> None:
+    """It may be for the first time, and so from before the others."""
+    window = SendWindow(20)
+    sent_and_taken(window, 1, 2)
+    assert window.due_for_resend(RESEND_AFTER_S) == (1, 2)
+    window.note_sent(3, 1, 10, RESEND_AFTER_S)
+    window.note_puback(3, 0, RESEND_AFTER_S)
+    window.note_sent(4, 4, 10, RESEND_AFTER_S)
+    window.note_puback(4, 0, RESEND_AFTER_S)
+    window.note_sent(5, 2, 10, RESEND_AFTER_S)
+    window.note_puback(5, 0, RESEND_AFTER_S)
+    window.acknowledge((SeqRange(2, 2),), RESEND_AFTER_S + 1)
+    assert window.due_for_resend(RESEND_AFTER_S + 1) == ()
+
+
+def test_as_long_as_messages_are_acknowledged_in_order_none_is_overdue() -> None:
+    window = SendWindow(20)
+    sent_and_taken(window, 1, 2, 3)
+    window.acknowledge((SeqRange(1, 1),), RESEND_AFTER_S - 1)
+    assert window.due_for_resend(2 * RESEND_AFTER_S - 1.1) == ()
+    window.acknowledge((SeqRange(1, 2),), 2 * RESEND_AFTER_S - 1.1)
+    # A repeat of an acknowledgement frees nothing.
+    window.acknowledge((SeqRange(1, 2),), 2 * RESEND_AFTER_S)
+    assert window.due_for_resend(3 * RESEND_AFTER_S - 1.2) == ()
+    assert window.due_for_resend(3 * RESEND_AFTER_S - 1) == (3,)
+
+
+def test_lost_messages_are_sent_again_in_half_of_the_window_next_to_new_ones() -> None:
+    window = SendWindow(20)
+    sent_and_taken(window, *range(1, 21))
+    assert window.new_message_quota() == 0
+    # Nothing was acknowledged: the window is half as large, and half of that is for what is sent again.
+    due = window.due_for_resend(RESEND_AFTER_S)
+    assert due == (1, 2, 3, 4, 5)
+    for mid, seq in enumerate(due, start=21):
+        window.note_sent(mid, seq, 10, RESEND_AFTER_S)
+    assert window.due_for_resend(RESEND_AFTER_S) == ()
+    assert window.new_message_quota() == 5
+    window.acknowledge((SeqRange(1, 2),), RESEND_AFTER_S)
+    assert window.due_for_resend(RESEND_AFTER_S) == (6, 7)
+
+
+def test_the_losses_of_one_window_halve_it_once() -> None:
+    window = SendWindow(20)
+    sent_and_taken(window, 1, 2, 3, 4)
+    sent_and_taken(window, 5, 6, 7)
+    window.acknowledge((SeqRange(5, 5),), 0.1)
+    assert window.new_message_quota() == START_MESSAGES // 2 - 2
+    sent_and_taken(window, 8)
+    window.acknowledge((SeqRange(8, 8),), 0.2)
+    # Number 6 and 7 were sent before the first loss was known.
+    assert window.new_message_quota() == START_MESSAGES // 2
+    sent_and_taken(window, 9)
+    sent_and_taken(window, 10)
+    window.acknowledge((SeqRange(10, 10),), 0.3)
+    assert window.new_message_quota() == START_MESSAGES // 4
+
+
+@pytest.mark.parametrize("reason_code", [0x10, 0x87, 0x97])
+def test_a_message_that_the_broker_did_not_take_is_no_loss_of_the_queue(reason_code: int) -> None:
+    window = SendWindow(20)
+    for seq in range(1, START_MESSAGES + 1):
+        window.note_sent(seq, seq, 10, 0.0)
+        window.note_puback(seq, reason_code, 0.0)
+    assert window.new_message_quota() == START_MESSAGES
+    sent_and_taken(window, 21, now_s=0.1)
+    window.acknowledge((SeqRange(21, 21),), 0.2)
+    assert window.due_for_resend(RESEND_AFTER_S - 0.1) == ()
+    assert window.new_message_quota() == START_MESSAGES
+    assert len(window.due_for_resend(RESEND_AFTER_S)) == START_MESSAGES // 2
+
+
+def test_a_message_that_the_centre_never_takes_does_not_slow_down_the_others() -> None:
+    window, now_s, sent_times = SendWindow(20), 0.0, 1
+    sent_and_taken(window, 1)
+    for seq in range(2, 602):
+        now_s += 0.05
+        sent_and_taken(window, seq, now_s=now_s)
+        window.acknowledge((SeqRange(seq, seq),), now_s)
+        for due in window.due_for_resend(now_s):
+            assert due == 1
+            sent_times += 1
+            window.note_sent(1000 + seq, due, 10, now_s)
+            window.note_puback(1000 + seq, 0, now_s)
+    # Three times at once, and each ten seconds.
+    assert sent_times == 1 + MAX_FAST_SENDS + 2
+    assert window.new_message_quota() == START_MESSAGES // 2
+
+
+@pytest.mark.parametrize(
+    ("why", "ack_s", "sent_s", "lost_s"),
+    [
+        ("the end of a backlog: four times the delay, at least 2 s", 0.1, 0.1, 2.1),
+        ("a centre that is slower", 1.0, 1.0, 5.0),
+        ("one that is much slower", 4.0, 4.0, 14.0),
+        ("a message later on: its acknowledgement may wait for others", 0.1, 3.0, 13.0),
+    ],
+)
+def test_in_a_backlog_a_silence_is_noted_earlier(
+    why: str, ack_s: float, sent_s: float, lost_s: float
+) -> None:
+    window = SendWindow(20)
+    sent_and_taken(window, *range(1, 21))
+    window.acknowledge((SeqRange(1, 20),), ack_s)
+    sent_and_taken(window, 21, now_s=sent_s)
+    assert window.due_for_resend(lost_s - 0.05) == (), why
+    assert window.due_for_resend(lost_s + 0.05) == (21,), why
+
+
+def test_a_message_that_is_gone_from_the_outbox_is_forgotten() -> None:
+    window = SendWindow(20)
+    sent_and_taken(window, 1, 2)
+    assert window.due_for_resend(RESEND_AFTER_S) == (1, 2)
+    window.forget([1])
+    assert window.due_for_resend(RESEND_AFTER_S) == (2,)
+    assert window.unacked_count == 1
 
 
 def test_a_puback_below_0x80_settles_a_message() -> None:
@@ -181,13 +342,13 @@ def test_the_limits_hold_in_any_sequence(maximum: int, steps: list[tuple[str, in
         elif what == "puback" and flying:
             window.note_puback(flying.pop(number % len(flying)), 0, now_s)
         elif what == "settle":
-            window.acknowledge((SeqRange(1, number % 10 + 1),))
+            window.acknowledge((SeqRange(1, number % 10 + 1),), now_s)
         assert len(flying) <= min(20, maximum)
         assert window.send_quota() == min(20, maximum) - len(flying)
         assert window.unacked_count <= MAX_UNACKED
     for each in flying:
         window.note_puback(each, 0, now_s)
-    window.acknowledge((SeqRange(1, seq + 1),))
+    window.acknowledge((SeqRange(1, seq + 1),), now_s)
     assert (window.unacked_count, window.quota_bytes()) == (0, MAX_IN_FLIGHT_BYTES)
 
 

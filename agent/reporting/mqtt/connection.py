@@ -488,7 +488,7 @@ class MqttConnection:
     def _acknowledge(self, ranges: tuple[SeqRange, ...], centre: str | None = None) -> None:
         acked = self._outbox.acknowledge(self._epoch, ranges, centre)
         if self._window is not None:
-            self._window.acknowledge(acked)
+            self._window.acknowledge(acked, self._now_s())
 
     def _send_pending(self, window: SendWindow) -> None:
         if self._is_birth_due and window.send_quota() > 0:
@@ -505,7 +505,7 @@ class MqttConnection:
             for message in resends:
                 self._publish(window, message)
             deleted = set(due) - {message.seq for message in resends}
-            window.acknowledge(SeqRange(seq, seq) for seq in deleted)
+            window.forget(deleted)
         for message in self._outbox.fetch(window.new_message_quota(), window.quota_bytes()):
             self._publish(window, message)
         if window.is_idle:

@@ -2,19 +2,28 @@
 
 A message is *in flight* from its sending to the broker's PUBACK; the broker limits how many. It is
 *unacknowledged* until it is freed, which may take the centre's acknowledgement; MAX_UNACKED limits
-how many.
+how many. It is *lost* if the broker took it and the centre did not get it, by one of two signs:
+
+- The centre has acknowledged a message that was sent after this one's PUBACK: a broker keeps the order.
+- Nothing was acknowledged for RESEND_AFTER_S, nor was this message's PUBACK later than that; at the end of
+  a backlog four times the delay of an acknowledgement are enough. A centre that is slow, and acknowledges in order, is no loss.
+
+The congestion window limits how many are on their way: unacknowledged and not lost. Lost messages are sent
+again in up to half of it, so that new ones are sent next to them, whose acknowledgements are the sign that
+one was lost again.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
+from agent.reporting.mqtt.congestion_window import MAX_MESSAGES, CongestionWindow
 from agent.reporting.payloads import SeqRange
 
 MAX_IN_FLIGHT = 20
 MAX_IN_FLIGHT_BYTES = 65_536
 """Five seconds at 100 kbit/s: an emergency waits no longer for messages in flight."""
-MAX_UNACKED = 256
+MAX_UNACKED = MAX_MESSAGES
 RESEND_AFTER_S = 10.0
 PUBACK_TIMEOUT_S = 30.0
 """A broker that answers nothing for this long with messages in flight counts as gone.
@@ -22,6 +31,10 @@ PUBACK_TIMEOUT_S = 30.0
 It is counted from the last byte of the oldest message that the broker's machine has acknowledged: a
 picture of 200 kB takes longer on a slow link, and to abort it would send it again for ever.
 """
+MIN_SILENCE_S = 2.0
+"""In a backlog a centre acknowledges at once: after four times the delay of its last acknowledgement it is silent."""
+MAX_FAST_SENDS = 3
+"""A message that was sent more often is sent again RESEND_AFTER_S after its PUBACK: the centre may never take it."""
 MIN_FAILURE_CODE = 0x80
 
 
@@ -29,8 +42,13 @@ class _SentMessage(msgspec.Struct):
     """One message that was sent, and the broker's last answer to it."""
 
     size_bytes: int
+    sent_number: int
+    """Of the publications of this connection."""
+    sent_times: int
     is_in_flight: bool = True
     puback_s: float = 0.0
+    sent_before_puback: int = 0
+    """Number of the last publication before its PUBACK."""
     reason_code: int | None = None
 
 
@@ -40,6 +58,21 @@ class SendWindow:
     def __init__(self, receive_maximum: int) -> None:
         self.max_in_flight = min(MAX_IN_FLIGHT, receive_maximum)
         self._unacked: dict[int, _SentMessage] = {}
+        self._lost: set[int] = set()
+        """To be sent again as soon as possible."""
+        self._postponed: set[int] = set()
+        """To be sent again RESEND_AFTER_S after their PUBACK: refused by the broker, or lost repeatedly."""
+        self._resent: set[int] = set()
+        """Sent again, and on their way."""
+        self._congestion = CongestionWindow()
+        self._sent_count = 0
+        self._sent_at_loss = 0
+        """The messages up to this publication are of a window whose losses have counted."""
+        self._acked_sent_number = 0
+        """The newest publication of a message that was sent once and is acknowledged."""
+        self._acked_s = 0.0
+        self._silence_s = RESEND_AFTER_S
+        """Time without an acknowledgement after which messages are lost."""
         self._seq_by_mid: dict[int, int | None] = {}
         self._in_flight_bytes = 0
         self._tcp_unacked_mids: set[int] = set()
@@ -71,7 +104,8 @@ class SendWindow:
         """Number of messages that may be sent now for the first time."""
         if self.quota_bytes() <= 0:
             return 0
-        return max(0, min(self.send_quota(), MAX_UNACKED - len(self._unacked)))
+        unacked_quota = min(self._congestion_quota(), MAX_UNACKED - len(self._unacked))
+        return max(0, min(self.send_quota(), unacked_quota))
 
     def quota_bytes(self) -> int:
         """Number of bytes that may be sent now; one message may be larger."""
@@ -84,9 +118,20 @@ class SendWindow:
             self._round_trip_probe = (mid, now_s)
         self._seq_by_mid[mid] = seq
         self._tcp_unacked_mids.add(mid)
-        if seq is not None:
-            self._unacked[seq] = _SentMessage(size_bytes=size_bytes)
-            self._in_flight_bytes += size_bytes
+        self._sent_count += 1
+        if seq is None:
+            return
+        if now_s - self._acked_s >= MIN_SILENCE_S:
+            self._silence_s = RESEND_AFTER_S
+        if not self._unacked and now_s - self._acked_s >= RESEND_AFTER_S:
+            self._congestion.restart()
+        entry = _SentMessage(size_bytes=size_bytes, sent_number=self._sent_count, sent_times=1)
+        if earlier := self._unacked.get(seq):
+            entry.sent_times += earlier.sent_times
+            self._lost.discard(seq)
+            self._resent.add(seq)
+        self._unacked[seq] = entry
+        self._in_flight_bytes += size_bytes
 
     def note_tcp_progress(self, tcp_acked_bytes: int, now_s: float, *, is_all_acked: bool) -> None:
         """Note how many bytes of the connection the broker's machine has acknowledged.
@@ -115,6 +160,10 @@ class SendWindow:
             return None
         self._mark_pubacked(entry)
         entry.puback_s, entry.reason_code = now_s, reason_code
+        entry.sent_before_puback = self._sent_count
+        if reason_code or entry.sent_times > MAX_FAST_SENDS:
+            self._postponed.add(seq)
+            self._resent.discard(seq)
         return seq
 
     def pubacked_seqs(self) -> tuple[int, ...]:
@@ -127,32 +176,86 @@ class SendWindow:
             )
         )
 
-    def acknowledge(self, ranges: Iterable[SeqRange]) -> int:
+    def acknowledge(self, ranges: Iterable[SeqRange], now_s: float) -> int:
         """Remove acknowledged messages. Return how many there were."""
         acked = [seq for seq in self._unacked if any(s.first <= seq <= s.last for s in ranges)]
-        for seq in acked:
+        if not acked:
+            return 0
+        self._acked_s = now_s
+        is_window_used = 2 * self._on_their_way_count >= self._congestion.messages
+        if is_window_used:
+            self._congestion.note_acked(sum(seq not in self._lost for seq in acked))
+        # The acknowledgement of a message that was sent twice may be for the first time.
+        sent_once = [self._unacked[seq] for seq in acked if self._unacked[seq].sent_times == 1]
+        for entry in sent_once:
+            self._acked_sent_number = max(self._acked_sent_number, entry.sent_number)
+        self._silence_s = RESEND_AFTER_S
+        if is_window_used and sent_once:
+            delay_s = now_s - min(entry.puback_s for entry in sent_once)
+            self._silence_s = min(max(MIN_SILENCE_S, 4 * delay_s), RESEND_AFTER_S)
+        self.forget(acked)
+        self._note_losses(lambda entry: entry.sent_before_puback < self._acked_sent_number)
+        return len(acked)
+
+    def forget(self, seqs: Iterable[int]) -> None:
+        """Remove messages that are not to be sent again."""
+        for seq in seqs:
             entry = self._unacked.pop(seq)
             if entry.is_in_flight:
                 self._mark_pubacked(entry)
-        return len(acked)
+            for some in (self._lost, self._postponed, self._resent):
+                some.discard(seq)
 
     def due_for_resend(self, now_s: float) -> tuple[int, ...]:
-        """Return the messages to send again now, in order: RESEND_AFTER_S after their PUBACK, up to
-        the quota. A message in flight is never sent again (MQTT 5.0, 4.4): TCP delivers it.
+        """Return the lost messages to send again now, in order, up to the quota. A message in flight is
+        never sent again (MQTT 5.0, 4.4): TCP delivers it.
         """
-        overdue = sorted(
-            seq
-            for seq, entry in self._unacked.items()
-            if not entry.is_in_flight and now_s - entry.puback_s >= RESEND_AFTER_S
-        )
-        quota = self.send_quota() if self.quota_bytes() > 0 else 0
-        return tuple(overdue[: max(0, quota)])
+        self._note_overdue(now_s)
+        if not self._lost or self.quota_bytes() <= 0:
+            return ()
+        half_quota = max(1, self._congestion.messages // 2) - len(self._resent)
+        quota = min(half_quota, self._congestion_quota(), self.send_quota())
+        return tuple(sorted(self._lost)[: max(0, quota)])
 
     def is_stuck(self, now_s: float) -> bool:
         """Return True if the broker has answered nothing for PUBACK_TIMEOUT_S with messages in
         flight, and no byte of the oldest has arrived meanwhile.
         """
         return bool(self._seq_by_mid) and now_s - self._progress_s >= PUBACK_TIMEOUT_S
+
+    @property
+    def _on_their_way_count(self) -> int:
+        return len(self._unacked) - len(self._lost) - len(self._postponed)
+
+    def _congestion_quota(self) -> int:
+        return self._congestion.messages - self._on_their_way_count
+
+    def _note_overdue(self, now_s: float) -> None:
+        silence_s = self._silence_s
+        if now_s - self._acked_s >= silence_s and self._note_losses(
+            lambda entry: now_s - entry.puback_s >= silence_s
+        ):
+            self._silence_s = RESEND_AFTER_S
+            self._congestion.restart()
+        overdue = {
+            seq for seq in self._postponed if now_s - self._unacked[seq].puback_s >= RESEND_AFTER_S
+        }
+        self._postponed -= overdue
+        self._lost |= overdue
+
+    def _note_losses(self, is_lost: Callable[[_SentMessage], bool]) -> bool:
+        """Note messages with a PUBACK as lost. Return True if there are any."""
+        lost = {
+            seq for seq, entry in self._unacked.items() if not entry.is_in_flight and is_lost(entry)
+        } - (self._lost | self._postponed)
+        self._lost |= lost
+        self._resent -= lost
+        # One that the centre never takes does not count again.
+        sent_once = [self._unacked[seq] for seq in lost if self._unacked[seq].sent_times == 1]
+        if any(entry.sent_number > self._sent_at_loss for entry in sent_once):
+            self._sent_at_loss = self._sent_count
+            self._congestion.note_loss()
+        return bool(lost)
 
     def _mark_pubacked(self, entry: _SentMessage) -> None:
         entry.is_in_flight = False

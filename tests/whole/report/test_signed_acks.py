@@ -19,7 +19,7 @@ from agent.reporting.payloads import SeqRange
 from centre.signing import sign_ack, sign_centre_state
 from tests.authority_rig import ControlKeys
 from tests.whole.report.broker import Mosquitto
-from tests.whole.report.conftest import CLOCK, make_event
+from tests.whole.report.conftest import CLOCK, event_number, make_event
 from tests.whole.report.reporting_box import (
     BareClient,
     CentreListener,
@@ -52,8 +52,12 @@ class City:
         self.client.publish(STATE_TOPIC, payload, retained=True)
 
     def wait_for_events(self, count: int) -> None:
-        for _ in range(count):
-            self.client.wait_for(ReceivedPublish)
+        """Until so many have come. Repeats do not count: to acknowledge a message that was not sent is refused."""
+        numbers: set[int] = set()
+        while len(numbers) < count:
+            received = self.client.wait_for(ReceivedPublish)
+            assert isinstance(received, ReceivedPublish)
+            numbers.add(event_number(received.payload, "data"))
 
 
 @pytest.fixture
