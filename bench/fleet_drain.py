@@ -1,14 +1,13 @@
 """Boxes that send their backlogs at once through one mosquitto with its default queue of 1000 messages, and one box alone.
 
 Next to the window of `agent.reporting.mqtt.send_window`, in turn, are fixed windows of 256 and 40 messages, which send a
-message again 10 s after its PUBACK. Run: `python -m bench fleet_drain`; it takes about four minutes.
+message again 10 s after its PUBACK. Run: `python -m bench fleet_drain`; it takes about two minutes.
 """
 
 import random
 import tempfile
 import threading
 import time
-from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from unittest.mock import patch
@@ -21,7 +20,6 @@ from agent.reporting.mqtt import connection
 from agent.reporting.mqtt.mqtt_stage import MqttStage
 from agent.reporting.mqtt.send_window import RESEND_AFTER_S, SendWindow
 from agent.reporting.mqtt.session import MqttSession
-from agent.reporting.payloads import SeqRange
 from agent.runtime.stage import StageThread
 from bench.drain import BIRTH, CLOCK, running_centre
 from bench.mosquitto import running_mosquitto
@@ -57,12 +55,6 @@ class FixedWindow(CountedWindow):
         if self.quota_bytes() <= 0:
             return 0
         return max(0, min(self.send_quota(), self.size - len(self._unacked)))
-
-    def acknowledge(self, ranges: Iterable[SeqRange], now_s: float) -> int:
-        """Remove acknowledged messages."""
-        acked = [seq for seq in self._unacked if any(s.first <= seq <= s.last for s in ranges)]
-        self.forget(acked)
-        return len(acked)
 
     def due_for_resend(self, now_s: float) -> tuple[int, ...]:
         """Return the messages whose PUBACK is RESEND_AFTER_S old."""

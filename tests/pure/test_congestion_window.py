@@ -61,7 +61,9 @@ class Box:
     def take_ack(self, now_s: float, *, with_also: bool = True) -> None:
         ack = self.at_centre.build_ack()
         also = ack.also if with_also else ()
-        self.window.acknowledge((SeqRange(1, ack.upto), *also), now_s)
+        ranges = (SeqRange(1, ack.upto), *also)
+        self.window.note_received(ranges, now_s)
+        self.window.acknowledge(ranges)
 
 
 class Result(msgspec.Struct, frozen=True):

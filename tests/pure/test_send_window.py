@@ -50,7 +50,7 @@ def test_messages_waiting_for_the_centre_are_limited() -> None:
         window.note_sent(seq, seq, 1, 0.0)
         window.note_puback(seq, 0, 0.0)
     assert window.new_message_quota() == 0
-    assert window.acknowledge((SeqRange(1, 200),), 0.0) == 200
+    acknowledged(window, 1, 200, 0.0)
     assert window.unacked_count == MAX_UNACKED - 200
     assert window.new_message_quota() > 0
 
@@ -77,6 +77,12 @@ def test_a_message_that_was_slow_to_send_is_not_due_again_at_once() -> None:
     assert window.due_for_resend(80.0 + RESEND_AFTER_S) == (1,)
 
 
+def acknowledged(window: SendWindow, first: int, last: int, now_s: float) -> None:
+    """A centre acknowledges messages, which frees them."""
+    window.note_received((SeqRange(first, last),), now_s)
+    window.acknowledge((SeqRange(first, last),))
+
+
 def sent_and_taken(window: SendWindow, *seqs: int, now_s: float = 0.0) -> None:
     """Send messages with their numbers as packet ids, and have the broker take all of them."""
     for seq in seqs:
@@ -101,7 +107,7 @@ def test_a_message_is_lost_if_one_that_was_sent_after_its_puback_is_acknowledged
     window = SendWindow(20)
     sent_and_taken(window, *taken_first)
     sent_and_taken(window, 3, 4)
-    window.acknowledge((SeqRange(*acked),), 0.1)
+    acknowledged(window, *acked, 0.1)
     assert window.due_for_resend(0.1) == due, why
 
 
@@ -109,11 +115,11 @@ def test_a_message_without_a_puback_is_not_lost() -> None:
     window = SendWindow(20)
     window.note_sent(1, 1, 10, 0.0)
     sent_and_taken(window, 2)
-    window.acknowledge((SeqRange(2, 2),), 0.1)
+    acknowledged(window, 2, 2, 0.1)
     assert window.due_for_resend(0.1) == ()
     window.note_puback(1, 0, 0.2)
     sent_and_taken(window, 3)
-    window.acknowledge((SeqRange(3, 3),), 0.3)
+    acknowledged(window, 3, 3, 0.3)
     assert window.due_for_resend(0.3) == (1,)
 
 
@@ -128,18 +134,18 @@ def test_the_acknowledgement_of_a_message_sent_twice_is_no_sign_of_a_loss() -> N
     window.note_puback(4, 0, RESEND_AFTER_S)
     window.note_sent(5, 2, 10, RESEND_AFTER_S)
     window.note_puback(5, 0, RESEND_AFTER_S)
-    window.acknowledge((SeqRange(2, 2),), RESEND_AFTER_S + 1)
+    acknowledged(window, 2, 2, RESEND_AFTER_S + 1)
     assert window.due_for_resend(RESEND_AFTER_S + 1) == ()
 
 
 def test_as_long_as_messages_are_acknowledged_in_order_none_is_overdue() -> None:
     window = SendWindow(20)
     sent_and_taken(window, 1, 2, 3)
-    window.acknowledge((SeqRange(1, 1),), RESEND_AFTER_S - 1)
+    acknowledged(window, 1, 1, RESEND_AFTER_S - 1)
     assert window.due_for_resend(2 * RESEND_AFTER_S - 1.1) == ()
-    window.acknowledge((SeqRange(1, 2),), 2 * RESEND_AFTER_S - 1.1)
+    acknowledged(window, 1, 2, 2 * RESEND_AFTER_S - 1.1)
     # A repeat of an acknowledgement frees nothing.
-    window.acknowledge((SeqRange(1, 2),), 2 * RESEND_AFTER_S)
+    acknowledged(window, 1, 2, 2 * RESEND_AFTER_S)
     assert window.due_for_resend(3 * RESEND_AFTER_S - 1.2) == ()
     assert window.due_for_resend(3 * RESEND_AFTER_S - 1) == (3,)
 
@@ -155,7 +161,7 @@ def test_lost_messages_are_sent_again_in_half_of_the_window_next_to_new_ones() -
         window.note_sent(mid, seq, 10, RESEND_AFTER_S)
     assert window.due_for_resend(RESEND_AFTER_S) == ()
     assert window.new_message_quota() == 5
-    window.acknowledge((SeqRange(1, 2),), RESEND_AFTER_S)
+    acknowledged(window, 1, 2, RESEND_AFTER_S)
     assert window.due_for_resend(RESEND_AFTER_S) == (6, 7)
 
 
@@ -163,15 +169,15 @@ def test_the_losses_of_one_window_halve_it_once() -> None:
     window = SendWindow(20)
     sent_and_taken(window, 1, 2, 3, 4)
     sent_and_taken(window, 5, 6, 7)
-    window.acknowledge((SeqRange(5, 5),), 0.1)
+    acknowledged(window, 5, 5, 0.1)
     assert window.new_message_quota() == START_MESSAGES // 2 - 2
     sent_and_taken(window, 8)
-    window.acknowledge((SeqRange(8, 8),), 0.2)
+    acknowledged(window, 8, 8, 0.2)
     # Number 6 and 7 were sent before the first loss was known.
     assert window.new_message_quota() == START_MESSAGES // 2
     sent_and_taken(window, 9)
     sent_and_taken(window, 10)
-    window.acknowledge((SeqRange(10, 10),), 0.3)
+    acknowledged(window, 10, 10, 0.3)
     assert window.new_message_quota() == START_MESSAGES // 4
 
 
@@ -183,7 +189,7 @@ def test_a_message_that_the_broker_did_not_take_is_no_loss_of_the_queue(reason_c
         window.note_puback(seq, reason_code, 0.0)
     assert window.new_message_quota() == START_MESSAGES
     sent_and_taken(window, 21, now_s=0.1)
-    window.acknowledge((SeqRange(21, 21),), 0.2)
+    acknowledged(window, 21, 21, 0.2)
     assert window.due_for_resend(RESEND_AFTER_S - 0.1) == ()
     assert window.new_message_quota() == START_MESSAGES
     assert len(window.due_for_resend(RESEND_AFTER_S)) == START_MESSAGES // 2
@@ -195,7 +201,7 @@ def test_a_message_that_the_centre_never_takes_does_not_slow_down_the_others() -
     for seq in range(2, 602):
         now_s += 0.05
         sent_and_taken(window, seq, now_s=now_s)
-        window.acknowledge((SeqRange(seq, seq),), now_s)
+        acknowledged(window, seq, seq, now_s)
         for due in window.due_for_resend(now_s):
             assert due == 1
             sent_times += 1
@@ -220,17 +226,36 @@ def test_in_a_backlog_a_silence_is_noted_earlier(
 ) -> None:
     window = SendWindow(20)
     sent_and_taken(window, *range(1, 21))
-    window.acknowledge((SeqRange(1, 20),), ack_s)
+    acknowledged(window, 1, 20, ack_s)
     sent_and_taken(window, 21, now_s=sent_s)
     assert window.due_for_resend(lost_s - 0.05) == (), why
     assert window.due_for_resend(lost_s + 0.05) == (21,), why
+
+
+def test_a_message_that_one_of_two_centres_has_is_not_on_its_way() -> None:
+    window = SendWindow(20)
+    sent_and_taken(window, *range(1, 21))
+    window.note_received((SeqRange(1, 20),), 0.1)
+    assert (window.unacked_count, window.new_message_quota()) == (20, 20)
+    # The other one may have lost them.
+    assert window.due_for_resend(RESEND_AFTER_S - 0.1) == ()
+    assert len(window.due_for_resend(RESEND_AFTER_S)) > START_MESSAGES // 2
+
+
+def test_a_message_that_is_acknowledged_before_its_puback_is_not_sent_again_before_it() -> None:
+    window = SendWindow(20)
+    window.note_sent(1, 1, 10, 100.0)
+    window.note_received((SeqRange(1, 1),), 100.1)
+    assert window.due_for_resend(200.0) == ()
+    window.note_puback(1, 0, 200.0)
+    assert window.due_for_resend(200.0 + RESEND_AFTER_S) == (1,)
 
 
 def test_a_message_that_is_gone_from_the_outbox_is_forgotten() -> None:
     window = SendWindow(20)
     sent_and_taken(window, 1, 2)
     assert window.due_for_resend(RESEND_AFTER_S) == (1, 2)
-    window.forget([1])
+    window.acknowledge((SeqRange(1, 1),))
     assert window.due_for_resend(RESEND_AFTER_S) == (2,)
     assert window.unacked_count == 1
 
@@ -319,7 +344,9 @@ def test_a_broker_with_nothing_in_flight_is_not_given_up() -> None:
 @given(
     st.integers(1, 30),
     st.lists(
-        st.tuples(st.sampled_from(["send", "puback", "settle", "again"]), st.integers(0, 10**6)),
+        st.tuples(
+            st.sampled_from(["send", "puback", "receive", "settle", "again"]), st.integers(0, 10**6)
+        ),
         max_size=80,
     ),
 )
@@ -342,13 +369,15 @@ def test_the_limits_hold_in_any_sequence(maximum: int, steps: list[tuple[str, in
         elif what == "puback" and flying:
             window.note_puback(flying.pop(number % len(flying)), 0, now_s)
         elif what == "settle":
-            window.acknowledge((SeqRange(1, number % 10 + 1),), now_s)
+            acknowledged(window, 1, number % 10 + 1, now_s)
+        elif what == "receive":
+            window.note_received((SeqRange(1, number % 20 + 1),), now_s)
         assert len(flying) <= min(20, maximum)
         assert window.send_quota() == min(20, maximum) - len(flying)
         assert window.unacked_count <= MAX_UNACKED
     for each in flying:
         window.note_puback(each, 0, now_s)
-    window.acknowledge((SeqRange(1, seq + 1),), now_s)
+    window.acknowledge((SeqRange(1, seq + 1),))
     assert (window.unacked_count, window.quota_bytes()) == (0, MAX_IN_FLIGHT_BYTES)
 
 

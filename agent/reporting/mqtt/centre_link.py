@@ -135,7 +135,7 @@ class CentreLink:
         expected = frozenset(listening - self._silent or listening)
         if expected != self._expected:
             self._expected = expected
-            window.acknowledge(self._outbox.expect_centres(expected), self._now_s())
+            window.acknowledge(self._outbox.expect_centres(expected))
 
     def update_fault(self, window: SendWindow) -> None:
         """Raise or clear NET-03: messages wait for a centre's acknowledgement."""

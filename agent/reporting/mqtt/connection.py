@@ -474,7 +474,10 @@ class MqttConnection:
     def _on_ack(self, centre: str, event: ReceivedPublish) -> None:
         ack = self._centre_messages.read_ack(centre, event.payload)
         if ack is not None and ack.epoch == self._epoch:
-            self._acknowledge((SeqRange(1, ack.upto), *ack.also), centre)
+            ranges = (SeqRange(1, ack.upto), *ack.also)
+            if self._window is not None and self._outbox.centres.may_acknowledge(centre):
+                self._window.note_received(ranges, self._now_s())
+            self._acknowledge(ranges, centre)
             self._centre.note_ack(centre)
 
     def _update_ack_mode(self, window: SendWindow) -> None:
@@ -488,7 +491,7 @@ class MqttConnection:
     def _acknowledge(self, ranges: tuple[SeqRange, ...], centre: str | None = None) -> None:
         acked = self._outbox.acknowledge(self._epoch, ranges, centre)
         if self._window is not None:
-            self._window.acknowledge(acked, self._now_s())
+            self._window.acknowledge(acked)
 
     def _send_pending(self, window: SendWindow) -> None:
         if self._is_birth_due and window.send_quota() > 0:
@@ -505,7 +508,7 @@ class MqttConnection:
             for message in resends:
                 self._publish(window, message)
             deleted = set(due) - {message.seq for message in resends}
-            window.forget(deleted)
+            window.acknowledge(SeqRange(seq, seq) for seq in deleted)
         for message in self._outbox.fetch(window.new_message_quota(), window.quota_bytes()):
             self._publish(window, message)
         if window.is_idle:

@@ -8,7 +8,7 @@ how many. It is *lost* if the broker took it and the centre did not get it, by o
 - Nothing was acknowledged for RESEND_AFTER_S, nor was this message's PUBACK later than that; at the end of
   a backlog four times the delay of an acknowledgement are enough. A centre that is slow, and acknowledges in order, is no loss.
 
-The congestion window limits how many are on their way: unacknowledged and not lost. Lost messages are sent
+The congestion window limits how many are on their way: acknowledged by no centre and not lost. Lost messages are sent
 again in up to half of it, so that new ones are sent next to them, whose acknowledgements are the sign that
 one was lost again.
 """
@@ -61,7 +61,9 @@ class SendWindow:
         self._lost: set[int] = set()
         """To be sent again as soon as possible."""
         self._postponed: set[int] = set()
-        """To be sent again RESEND_AFTER_S after their PUBACK: refused by the broker, or lost repeatedly."""
+        """To be sent again RESEND_AFTER_S after their PUBACK: received, refused by the broker, or lost repeatedly."""
+        self._received: set[int] = set()
+        """Acknowledged by a centre, and not freed: another one is waited for."""
         self._resent: set[int] = set()
         """Sent again, and on their way."""
         self._congestion = CongestionWindow()
@@ -176,35 +178,45 @@ class SendWindow:
             )
         )
 
-    def acknowledge(self, ranges: Iterable[SeqRange], now_s: float) -> int:
-        """Remove acknowledged messages. Return how many there were."""
-        acked = [seq for seq in self._unacked if any(s.first <= seq <= s.last for s in ranges)]
-        if not acked:
-            return 0
+    def note_received(self, ranges: Iterable[SeqRange], now_s: float) -> None:
+        """Note that a centre has acknowledged messages. Another one may have to, before they are freed."""
+        spans = tuple(ranges)
+        received = [
+            seq
+            for seq in self._unacked
+            if seq not in self._received and any(s.first <= seq <= s.last for s in spans)
+        ]
+        if not received:
+            return
         self._acked_s = now_s
         is_window_used = 2 * self._on_their_way_count >= self._congestion.messages
         if is_window_used:
-            self._congestion.note_acked(sum(seq not in self._lost for seq in acked))
+            self._congestion.note_acked(sum(seq not in self._lost for seq in received))
         # The acknowledgement of a message that was sent twice may be for the first time.
-        sent_once = [self._unacked[seq] for seq in acked if self._unacked[seq].sent_times == 1]
+        sent_once = [self._unacked[seq] for seq in received if self._unacked[seq].sent_times == 1]
         for entry in sent_once:
             self._acked_sent_number = max(self._acked_sent_number, entry.sent_number)
         self._silence_s = RESEND_AFTER_S
         if is_window_used and sent_once:
             delay_s = now_s - min(entry.puback_s for entry in sent_once)
             self._silence_s = min(max(MIN_SILENCE_S, 4 * delay_s), RESEND_AFTER_S)
-        self.forget(acked)
+        self._lost.difference_update(received)
+        self._resent.difference_update(received)
+        self._postponed.update(received)
+        self._received.update(received)
         self._note_losses(lambda entry: entry.sent_before_puback < self._acked_sent_number)
-        return len(acked)
 
-    def forget(self, seqs: Iterable[int]) -> None:
-        """Remove messages that are not to be sent again."""
-        for seq in seqs:
+    def acknowledge(self, ranges: Iterable[SeqRange]) -> int:
+        """Remove acknowledged messages. Return how many there were."""
+        spans = tuple(ranges)
+        acked = [seq for seq in self._unacked if any(s.first <= seq <= s.last for s in spans)]
+        for seq in acked:
             entry = self._unacked.pop(seq)
             if entry.is_in_flight:
                 self._mark_pubacked(entry)
-            for some in (self._lost, self._postponed, self._resent):
+            for some in (self._lost, self._postponed, self._received, self._resent):
                 some.discard(seq)
+        return len(acked)
 
     def due_for_resend(self, now_s: float) -> tuple[int, ...]:
         """Return the lost messages to send again now, in order, up to the quota. A message in flight is
@@ -237,10 +249,14 @@ class SendWindow:
         ):
             self._silence_s = RESEND_AFTER_S
             self._congestion.restart()
+        waiting = ((seq, self._unacked[seq]) for seq in self._postponed)
         overdue = {
-            seq for seq in self._postponed if now_s - self._unacked[seq].puback_s >= RESEND_AFTER_S
+            seq
+            for seq, entry in waiting
+            if not entry.is_in_flight and now_s - entry.puback_s >= RESEND_AFTER_S
         }
         self._postponed -= overdue
+        self._received -= overdue
         self._lost |= overdue
 
     def _note_losses(self, is_lost: Callable[[_SentMessage], bool]) -> bool:

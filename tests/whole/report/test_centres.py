@@ -16,7 +16,6 @@ from agent.faults.registry import FaultRegistry
 from agent.reporting import centre_topics
 from agent.reporting.centre_payloads import Ack, CentreStateName
 from agent.reporting.mqtt.centre_link import CENTRE_ACK_TIMEOUT_S
-from agent.reporting.mqtt.congestion_window import START_MESSAGES
 from agent.reporting.mqtt.mqtt_stage import MqttStage
 from agent.reporting.mqtt.packets import ReceivedPublish, Will
 from agent.reporting.mqtt.send_window import MAX_UNACKED
@@ -418,7 +417,7 @@ def test_an_authority_that_listens_and_is_silent_does_not_hold_up_the_other(
         for number in range(2 * MAX_UNACKED):
             ticket = outbox.put(make_event(number))
         assert ticket.wait(60)
-        run_until(stage, lambda: outbox.acked_upto("city") >= START_MESSAGES)
+        run_until(stage, lambda: outbox.acked_upto("city") >= MAX_UNACKED)
         # The window is full of what the police has not acknowledged.
         while passed_s < CENTRE_ACK_TIMEOUT_S + 5:
             stage.run_once(never)
