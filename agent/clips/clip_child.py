@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 
 from agent.base.errors import UserError
 from agent.clips.clip_task import (
-    ClipMessage,
     ClipTask,
     Made,
     MakeTask,
@@ -25,9 +24,9 @@ from agent.clips.clip_task import (
 from agent.clips.upload_target import target_urls
 from agent.clips.uploader import HttpsClient, LinkError, Refused, Uploader, load_authority
 from agent.config.recording import FOOTAGE_DIR
+from agent.runtime.paced_child import AgentGone, PacedChild
 from drivers.child import messages
 from drivers.child.confinement import MAX_FILE_BYTES, Confinement, confine
-from drivers.child.control_channel import DATAGRAM_BYTES
 from drivers.child.main import ChildEnd
 from drivers.errors import DriverError
 
@@ -44,58 +43,19 @@ _REPORT_INTERVAL_S = 1.0
 """Of the progress of making: each report waits for the agent's stage."""
 
 WORK_RATIO = 0.5
-"""The share of the time in which the child works, and of one core that it uses on average.
-
-The service's unit denies nice(2) and ioprio_set(2) to the agent and its children: both are in systemd's
-`@resources`.
-"""
-_MIN_REST_S = 0.02
+"""The share of the time in which the child works, and of one core that it uses on average."""
 
 
-class Pace:
-    """Rests of the child, so that recording has the processor and the disk: as long as the work since the last one took,
-    by the clock or by all threads' CPU.
-    """
-
-    def __init__(self) -> None:
-        self._rested_s = time.monotonic()
-        self._rested_cpu_s = time.process_time()
-
-    def rest(self) -> None:
-        """Rest, if enough work was done since the last rest."""
-        worked_s = max(time.monotonic() - self._rested_s, time.process_time() - self._rested_cpu_s)
-        rest_s = worked_s * (1 / WORK_RATIO - 1)
-        if rest_s < _MIN_REST_S:
-            return
-        time.sleep(rest_s)
-        self.restart()
-
-    def restart(self) -> None:
-        """Count the work from now on: what was before was a wait."""
-        self._rested_s, self._rested_cpu_s = time.monotonic(), time.process_time()
-
-
-class AgentGone(Exception):
-    """The agent has closed its end."""
-
-
-class _Agent:
+class _Agent(PacedChild):
     """The agent at the other end."""
 
     def __init__(self, end: ChildEnd) -> None:
-        self._end = end
+        super().__init__(end, WORK_RATIO)
         self._next_report_s = 0.0
-        self._pace = Pace()
-
-    def report(self, message: ClipMessage) -> None:
-        """Send a message, and wait until the agent lets the child continue. Raises: AgentGone."""
-        if not self._end.send(message) or not self._end.control.recv(DATAGRAM_BYTES):
-            raise AgentGone
-        self._pace.restart()
 
     def on_work(self, ratio: float) -> None:
         """Rest, and report that the file is being made."""
-        self._pace.rest()
+        self.rest()
         now_s = time.monotonic()
         if now_s >= self._next_report_s:
             self._next_report_s = now_s + _REPORT_INTERVAL_S

@@ -103,10 +103,6 @@ class UploadTask(msgspec.Struct, frozen=True, kw_only=True, tag="upload"):
 ClipTask: TypeAlias = MakeTask | UploadTask
 
 
-class Continue(msgspec.Struct, frozen=True, kw_only=True, tag="continue"):
-    """The agent's answer to each message of a child."""
-
-
 class Making(msgspec.Struct, frozen=True, kw_only=True, tag="making"):
     """The file is being made; `ratio` is 0..1."""
 

@@ -10,7 +10,6 @@ import logging
 import random
 import shutil
 import threading
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import assert_never
@@ -24,8 +23,6 @@ from agent.base.model import RefusalCode
 from agent.base.state_file import StateFile
 from agent.clips.clip_task import (
     ClipMessage,
-    ClipTask,
-    Continue,
     Made,
     MadeFile,
     MakeTask,
@@ -40,6 +37,7 @@ from agent.clips.clip_task import (
 from agent.clips.upload_queue import LIFETIME_S, Outcome, UploadQueue, UploadRecord
 from agent.clips.upload_replies import UploadReplies
 from agent.recording.retention.free_space import reserve_bytes
+from agent.runtime.answered_child import AnsweredChild
 from agent.runtime.backoff import Backoff
 from agent.runtime.link_budget import (
     DAY_RETRY_S,
@@ -50,7 +48,6 @@ from agent.runtime.link_budget import (
 )
 from agent.runtime.pause import Pause
 from agent.runtime.stage import IDLE_WAIT_S
-from drivers.child.connection import KILL_TIMEOUT_S, ChildConnection
 from drivers.child.messages import Failed
 from drivers.child.process import new_interpreter
 from drivers.errors import DriverError
@@ -129,39 +126,6 @@ class UploadSchedule:
         return self._tries.setdefault(upload_id, _Tries())
 
 
-class ClipProcess:
-    """The running child that makes or uploads a clip. Used by one thread."""
-
-    def __init__(self, name: str, task: ClipTask) -> None:
-        self._messages: deque[ClipMessage] = deque()
-        self._connection: ChildConnection[ClipMessage] = ChildConnection(
-            name, task, START_PROCESS, _decoder, self._messages.append
-        )
-
-    @property
-    def pid(self) -> int | None:
-        """The child's process id, None before it is started."""
-        return self._connection.pid
-
-    def read(self, timeout_s: float) -> ClipMessage | None:
-        """Return the next message, or None if none has come. Raises: DriverError if the child has failed."""
-        self._connection.wait_for(lambda: bool(self._messages), timeout_s)
-        if self._messages:
-            return self._messages.popleft()
-        if self._connection.error is not None:
-            raise self._connection.error
-        return None
-
-    def let_continue(self) -> None:
-        """Answer the last message. `read` finds a child that has just ended."""
-        self._connection.send(Continue())
-
-    def end(self) -> None:
-        """End the child, whatever it does."""
-        if not self._connection.end(graceful=False, kill_timeout_s=KILL_TIMEOUT_S):
-            log.error("%s", self._connection.describe_child())
-
-
 class UploadSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Constants of the box. `configured_reserve_bytes` are those of `[record]`."""
 
@@ -175,7 +139,7 @@ class _Run(msgspec.Struct):
     """The child that runs now."""
 
     record: UploadRecord
-    process: ClipProcess
+    process: AnsweredChild[ClipMessage]
     heard_ns: int
     pending_send: Sending | None = None
     sent_bytes: int = 0
@@ -292,7 +256,9 @@ class UploadStage:
             log.warning("clip %s: cannot be started: %s", record.id, error)
             self._schedule.postpone(record.id, now_ns, str(error), has_sent=False, after_s=None)
             return
-        process = ClipProcess(f"clip {record.id}", task)
+        process: AnsweredChild[ClipMessage] = AnsweredChild(
+            f"clip {record.id}", task, START_PROCESS, _decoder
+        )
         self._run = _Run(record=record, process=process, heard_ns=now_ns)
 
     def _make_task(self, record: UploadRecord) -> MakeTask:
