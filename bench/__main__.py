@@ -41,6 +41,7 @@ BENCHES = (
     "live",
     "page",
     "scene_change",
+    "rehearsal",
     "start",
     "memory",
     "health",

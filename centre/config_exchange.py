@@ -16,18 +16,26 @@ from agent.reporting.mqtt.packets import ReceivedPublish
 from agent.reporting.payloads import (
     ConfigContentMessage,
     ConfigMessage,
+    ConfigRehearsalMessage,
     ReportedConfig,
     ReportedContent,
 )
+from agent.reporting.rehearsal import ReportedRehearsal
 from centre.broker_connection import BrokerConnection
+from centre.fleet.wire_text import clean_text
 from centre.publisher import OutgoingPublish
 
 REPORT_TIMEOUT_S = 3.0
 """For the retained report of the box, which follows the subscription at once."""
 
+REHEARSAL_TIMEOUT_S = 1800.0
+"""Without a report: the box sends one each 30 s if it has time to spare, and ends a child that hangs after ten minutes."""
+PAUSE_TIMEOUT_S = 86_400.0
+"""A box that is short of something pauses a rehearsal, by night as well."""
+
 
 class ConfigExchange:
-    """Publishes a version, retained, and yields the reports about it. Runs on the caller's thread."""
+    """Publishes a version, and yields the reports about it. Runs on the caller's thread."""
 
     def __init__(
         self, broker: BrokerConfig, box: str, rng: random.Random, clock_ns: Callable[[], int]
@@ -36,6 +44,7 @@ class ConfigExchange:
         self._box = box
         self._reports: deque[ReportedConfig] = deque()
         self._content: ReportedContent | None = None
+        self._rehearsals: deque[ReportedRehearsal] = deque()
         self._retained: bytes | None = None
         """The message that the broker had retained before."""
         self._connection = BrokerConnection(
@@ -43,6 +52,7 @@ class ConfigExchange:
             [
                 topics.up_topic(box, "config"),
                 topics.up_topic(box, "config/content"),
+                topics.up_topic(box, "config/rehearsal"),
                 topics.down_topic(box, "config"),
             ],
             self._on_publish,
@@ -83,7 +93,7 @@ class ConfigExchange:
         return self._content
 
     def send(self, payload: bytes, timeout_s: float) -> Iterator[ReportedConfig]:
-        """Yield the reports about this version, up to the one that it is kept or refused.
+        """Publish a version, retained, and yield the reports about it, up to the one that it is kept or refused.
 
         Raises: UserError if none has come after `timeout_s`; one of a model that is fetched begins this time again, and a
         version that waits for a restart has the time of its wait in addition.
@@ -107,6 +117,35 @@ class ConfigExchange:
                 yield report if is_refused else msgspec.structs.replace(report, refused=None)
                 if is_refused or (report.state == "in_force" and not is_waiting):
                     return
+
+    def rehearse(self, payload: bytes) -> Iterator[ReportedRehearsal]:
+        """Publish a version that is to be rehearsed, and yield the reports about it, up to the last one.
+
+        The message is not retained: that of the version in force stays, and no later connection repeats it. Raises: UserError if
+        the box refuses it, or reports nothing for REHEARSAL_TIMEOUT_S and is not paused.
+        """
+        digest = sha256_hex(payload)
+        self._reports.clear()
+        self._rehearsals.clear()
+        topic = topics.down_topic(self._box, "config")
+        self._connection.send(OutgoingPublish(topic=topic, payload=payload))
+        wait_s = REHEARSAL_TIMEOUT_S
+        while True:
+            self._connection.wait_for(
+                lambda: bool(self._reports or self._rehearsals), wait_s, f"{self._box}: no report"
+            )
+            while self._reports:
+                refused = self._reports.popleft().refused
+                if refused is not None and refused.digest == digest:
+                    raise UserError(f"{self._box}: {'; '.join(map(clean_text, refused.reasons))}")
+            while self._rehearsals:
+                report = self._rehearsals.popleft()
+                if report.digest != digest:
+                    continue
+                yield report
+                if report.state in ("done", "failed"):
+                    return
+                wait_s = PAUSE_TIMEOUT_S if report.state == "paused" else REHEARSAL_TIMEOUT_S
 
     def withdraw(self, in_force: ReportedConfig | None) -> bool:
         """Publish the message of the version in force again, in the place of a refused one; none if no version is in force.
@@ -132,6 +171,9 @@ class ConfigExchange:
         message = topics.decode_as(ConfigMessage, received.payload)
         if message is not None and message.box == self._box:
             self._reports.append(message.data)
+        rehearsal = topics.decode_as(ConfigRehearsalMessage, received.payload)
+        if rehearsal is not None and rehearsal.box == self._box:
+            self._rehearsals.append(rehearsal.data)
         content = topics.decode_as(ConfigContentMessage, received.payload)
         if content is not None and content.box == self._box:
             self._content = content.data

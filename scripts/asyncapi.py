@@ -55,6 +55,13 @@ UP_CHANNELS: tuple[tuple[str, str, type, bool, Document], ...] = (
         True,
         BOX_PARAMETER,
     ),
+    (
+        "configRehearsal",
+        "vigie/v1/{box}/up/config/rehearsal",
+        payloads.ConfigRehearsalMessage,
+        True,
+        BOX_PARAMETER,
+    ),
     ("health", "vigie/v1/{box}/up/health", payloads.HealthMessage, True, BOX_PARAMETER),
     (
         "event",

@@ -16,7 +16,12 @@ from agent.app.cameras import make_camera_feature, make_pipelines
 from agent.app.care import make_renewal, make_reports, make_restarts, make_selftest
 from agent.app.clips import Clips, make_encrypted_clips
 from agent.app.commands import make_dispatcher, serve_local_commands
-from agent.app.configuration import make_config_actions, make_config_feature, make_config_stage
+from agent.app.configuration import (
+    make_config_actions,
+    make_config_feature,
+    make_config_stage,
+    make_rehearsals,
+)
 from agent.app.feature import Feature, collect_stages
 from agent.app.footage import make_footage_commands
 from agent.app.foundation import make_head_publisher, open_foundation
@@ -72,6 +77,7 @@ class Agent:
         pipelines = self.pipelines = make_pipelines(start, box, archive, publisher)
         actuators = self.actuators = make_actuators(specs, box, pipelines, publisher)
         clips = Clips(config, box, uplink.budget, archive.policies, publisher, session.health)
+        rehearsals = make_rehearsals(config, box, uplink)
         live = LivePictures(config.link, box, uplink, pipelines, control_socket)
         incidents = IncidentStore(box.state_dir)
         read_declaration = partial(build_public_declaration, config, archive, pipelines)
@@ -82,6 +88,7 @@ class Agent:
             *actuators.features,
             make_footage_commands(box, archive, config.hold.command_days),
             clips.feature,
+            Feature(stages={Order.REHEARSAL: [rehearsals]}, set_level=rehearsals.set_level),
             live.feature,
             make_selftest(box, uplink),
             make_restarts(
@@ -138,7 +145,7 @@ class Agent:
             starts_again=notifier.has_manager,
         )
         config_stage = self._config_stage = make_config_stage(
-            config_path, start, box, config_actions, control_socket
+            config_path, start, box, config_actions, rehearsals, control_socket
         )
         features = (
             *with_commands,
@@ -158,7 +165,9 @@ class Agent:
                 box,
                 uplink,
                 features,
-                partial(build_birth, config, archive, pipelines, actuators, config_stage),
+                partial(
+                    build_birth, config, archive, pipelines, actuators, config_stage, rehearsals
+                ),
                 dispatcher.submit,
                 incident_stage.receive,
                 client_pairs,

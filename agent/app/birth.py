@@ -13,6 +13,7 @@ from agent.config_change.state_folder import STORED_VERSION
 from agent.health.vitals.procfs import DEFAULT_ROOT
 from agent.pipeline.camera_pipeline import CameraPipeline
 from agent.recording.custody.receipts import AgentStarted
+from agent.rehearsal.rehearsal_stage import RehearsalStage
 from agent.reporting.declaration.data import DeclarationData
 from agent.reporting.mqtt.connection import BirthInputs
 
@@ -61,6 +62,7 @@ def build_birth(
     pipelines: Sequence[CameraPipeline],
     actuators: Actuators,
     config_stage: ConfigStage | None,
+    rehearsals: RehearsalStage,
 ) -> BirthInputs:
     """Return the birth, and the declaration that follows it. Thread-safe."""
     return BirthInputs(
@@ -75,4 +77,5 @@ def build_birth(
         groups=config.box.groups,
         config=None if config_stage is None else config_stage.reported(),
         content=None if config_stage is None else config_stage.reported_content(),
+        rehearsal=rehearsals.reported(),
     )

@@ -17,6 +17,7 @@ from agent.config_change.start_config import StartConfig
 from agent.health.box_check import BoxSample, take_sample
 from agent.health.health_file import LiveHealth
 from agent.pipeline.camera_pipeline import CameraPipeline
+from agent.rehearsal.rehearsal_stage import RehearsalSettings, RehearsalStage
 from agent.reporting import topics
 from agent.reporting.mqtt.packets import ReceivedPublish
 from agent.runtime.control_socket import ControlSocket
@@ -32,12 +33,13 @@ def make_config_stage(
     start: StartConfig,
     box: BoxContext,
     actions: ConfigActions,
+    rehearsals: RehearsalStage,
     control_socket: ControlSocket,
 ) -> ConfigStage | None:
     """Return the stage of a box whose own file is `path`, and add the control socket's requests of scenes. None without a file."""
     if path is None:
         return None
-    stage = ConfigStage(path, start, box.clock, box.boot, actions)
+    stage = ConfigStage(path, start, box.clock, box.boot, actions, rehearsals)
     control_socket.add_method(SceneRequest, partial(_handle_scene, stage))
     return stage
 
@@ -53,6 +55,16 @@ def make_config_feature(box: BoxContext, stage: ConfigStage | None) -> Feature:
     return Feature(
         stages={Order.CONFIGURATION: [stage]},
         topics={topics.down_topic(box.id, "config"): take},
+    )
+
+
+def make_rehearsals(config: Config, box: BoxContext, uplink: Uplink) -> RehearsalStage:
+    """Return the stage that tries versions on recorded footage."""
+    return RehearsalStage(
+        RehearsalSettings(state_dir=box.state_dir, box=box.id, time_zone=config.box.time_zone),
+        box.clock,
+        uplink.publisher.record_rehearsal,
+        uplink.session.request_changed_reports,
     )
 
 

@@ -29,6 +29,7 @@ from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.export.clip_request import ClipRequest
 from agent.recording.retention.event_holds import EventHolds
 from agent.recording.retention.hold import Hold
+from agent.rehearsal.rehearsal_stage import RehearsalRequest
 from agent.reporting import outgoing_messages
 from agent.reporting.mqtt.session import MqttSession
 from agent.reporting.outbox.submit import MessageSubmitter
@@ -177,6 +178,11 @@ class Publisher:
         """Write the receipt of a clip before its first byte is sent. Raises: OSError."""
         purpose = f"{upload.purpose}: {upload.form} sent to {upload.host}, SHA-256 {made.sha256}"
         self._record_view(upload.camera, made.begin, made.end, upload.by, purpose)
+
+    def record_rehearsal(self, request: RehearsalRequest, camera: str) -> None:
+        """Write the receipt of a rehearsal before the footage is read. Raises: OSError."""
+        purpose = f"rehearsal of configuration {request.version} on the box: counts alone leave it"
+        self._record_view(camera, request.begin, request.end, request.by, purpose)
 
     def record_snapshot_view(self, camera: str, by: str, t_ns: int) -> None:
         """Write the receipt of a snapshot before it is delivered. Raises: OSError."""

@@ -11,6 +11,7 @@ A version is complete: a key or a scene that it does not name has the value of t
 
 import re
 from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
 from typing import Annotated, Any, TypeAlias
 
 import msgspec
@@ -32,6 +33,10 @@ MAX_SCENE_CHARS = 65_536
 MODEL_KEY = "camera[].detect.model"
 MAX_MODELS, MAX_CARD_CHARS, MAX_DELIVERED_BYTES = 8, 16_384, 67_108_864
 
+MAX_REHEARSAL_SPAN = timedelta(hours=6)
+MIN_YEAR, MAX_YEAR = 2000, 9000
+
+Time = Annotated[datetime, msgspec.Meta(tz=True)]
 SceneText = Annotated[str, msgspec.Meta(max_length=MAX_SCENE_CHARS)]
 SceneTexts: TypeAlias = dict[Name, SceneText | dict[Name, SceneText]]
 """By camera: the text of its scene or, of a camera on a head, the text of each preset's."""
@@ -97,21 +102,40 @@ class DesiredContent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         )
 
 
+class DesiredRehearsal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The span of recorded footage that a version is rehearsed on: 6 hours at most."""
+
+    begin: Time
+    end: Time
+
+    def __post_init__(self) -> None:
+        """Raise ValueError if the span is none, or too long."""
+        is_span = timedelta() < self.end - self.begin <= MAX_REHEARSAL_SPAN
+        # Times near the ends of the calendar have no UTC.
+        if not is_span or self.begin.year < MIN_YEAR or self.end.year > MAX_YEAR:
+            raise ValueError(
+                "begin and end: allowed: end after begin, by at most 6 h, in the years "
+                f"{MIN_YEAR} to {MAX_YEAR}"
+            )
+
+
 class DesiredConfig(DesiredContent, frozen=True, kw_only=True):
     """The configuration that the centre wants, as a whole. Its `version` grows with each change.
 
     It is rolled back unless the box works within `confirm_s`. `base` is the digest of the content that it was made from,
-    see `content_digest`: if another is in force, the version is refused.
+    see `content_digest`: if another is in force, the version is refused. With `rehearse` it is not put in force: the box tries its
+    detection on recorded footage, next to the one in force, and reports the differences.
     """
 
     box: Name
     version: Annotated[int, msgspec.Meta(ge=1, le=2**53)]
     confirm_s: Annotated[float, msgspec.Meta(ge=MIN_CONFIRM_S, le=MAX_CONFIRM_S)] = 180.0
     base: Sha256 | None = None
+    rehearse: DesiredRehearsal | None = None
 
 
 class PlainDesiredConfig(DesiredConfig, frozen=True, kw_only=True):
-    """On `down/config`, retained, of a box without a control authority: `by` and `role` are claims."""
+    """On `down/config`, of a box without a control authority: `by` and `role` are claims. Retained, without `rehearse`."""
 
     by: _Line
     role: _Line

@@ -23,6 +23,7 @@ from agent.base.errors import UserError
 from agent.base.sha256 import sha256_hex
 from agent.base.state_file import DamagedStateFile
 from agent.config.configuration import read_file
+from agent.config.desired_config import DesiredRehearsal
 from agent.config.desired_store import ConfigLayer, DesiredStore
 from agent.config_change import start_config
 from agent.config_change.delivered_models import (
@@ -34,10 +35,12 @@ from agent.config_change.delivered_models import (
     missing_models,
 )
 from agent.config_change.desired_message import (
+    ConfigSigner,
     base_reason,
     describe_action,
     describe_keys,
     make_decision,
+    make_layer,
     make_refusal,
     make_report,
     outdated_reason,
@@ -45,6 +48,7 @@ from agent.config_change.desired_message import (
     reasons_before_start,
 )
 from agent.config_change.file_trial import FileTrial
+from agent.config_change.rehearsal_request import make_request
 from agent.config_change.scene_change import check_scene, differ_in_scenes_only, with_scene
 from agent.config_change.scene_request import SceneDone, SceneRequest, SceneView
 from agent.config_change.second_signature import PreviewEviction, StoredPresets, unpermitted_changes
@@ -53,6 +57,7 @@ from agent.health.box_check import BoxCheck, BoxSample
 from agent.health.restart_command import NO_SERVICE_MANAGER
 from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.custody.receipts import ServiceAction
+from agent.rehearsal.rehearsal_stage import RehearsalStage
 from agent.reporting.payloads import DeferredConfig, RefusedConfig, ReportedConfig, ReportedContent
 from agent.runtime.stage import IDLE_WAIT_S
 from drivers.errors import MaskError
@@ -122,12 +127,14 @@ class ConfigStage:
         clock: Clock,
         boot: str,
         actions: ConfigActions,
+        rehearsals: RehearsalStage,
     ) -> None:
-        """`path` is the box's own file, and `start` what the agent has started with."""
+        """`path` is the box's own file, `start` what the agent has started with. `rehearsals` tries versions on footage."""
         self._path = path
         self._clock = clock
         self._boot = boot
         self._actions = actions
+        self._rehearsals = rehearsals
         self._current = start
         self._store = DesiredStore(Path(start.config.box.state))
         self._file_trial = FileTrial(path, clock, boot)
@@ -232,11 +239,12 @@ class ConfigStage:
 
     def _decide(self, payload: bytes, *, is_deferred: bool) -> None:
         """Raises OSError."""
-        is_waiting = self._deferred is not None and self._deferred.payload == payload
-        if not payload or self._fetch.is_of(payload) or is_waiting:
-            # The retained message was removed, and what is in force stays; or it waits for its models or its time.
-            return
         digest, decision = sha256_hex(payload), self._store.decision()
+        is_waiting = self._deferred is not None and self._deferred.payload == payload
+        is_rehearsed = self._rehearsals.is_of(digest)
+        if not payload or self._fetch.is_of(payload) or is_waiting or is_rehearsed:
+            # The retained message was removed, and what is in force stays; or it waits, or came twice.
+            return
         is_known = digest in (decision.digest, decision.in_force)
         is_of_version = digest == (decision.in_force if decision.reasons else decision.digest)
         # After a reset at the box no message restores what was in force.
@@ -256,23 +264,18 @@ class ConfigStage:
         reason = None if is_due else outdated_reason(desired, box, decision)
         if reason is None and not is_restored:
             reason = base_reason(desired, self._report_content())
+        if desired.rehearse is not None and (self._fetch.is_busy or self._deferred is not None):
+            reason = reason or "rehearse: another version waits; allowed: once it is decided"
         if reason is not None:
             self._refuse(desired.version, digest, (reason,))
             return
         self._fetch.drop()
         now_ns = self._clock.boottime_ns()
-        layer = ConfigLayer(
-            version=desired.version,
-            digest=digest,
-            by=", ".join(signer.by for signer in received.signers),
-            since=rfc3339(self._clock.utc(now_ns)),
-            settings=desired.settings,
-            scenes=desired.scenes,
-            presets=desired.presets,
-            models=desired.models,
-            proofs=desired.proofs,
-        )
+        layer = make_layer(received, digest, rfc3339(self._clock.utc(now_ns)))
         new, reasons = self._check(layer)
+        if desired.rehearse is not None:
+            self._rehearse(new, layer, received.signers, desired.rehearse, payload, reasons)
+            return
         if new is not None and not is_restored:
             stored = self._actions.stored_presets()
             preview = self._actions.preview_eviction
@@ -283,6 +286,29 @@ class ConfigStage:
             self._refuse_for_good(layer, reasons)
             return
         self._try(new, layer, desired.confirm_s, payload)
+
+    def _rehearse(
+        self,
+        new: StartConfig | None,
+        layer: ConfigLayer,
+        signers: tuple[ConfigSigner, ...],
+        span: DesiredRehearsal,
+        payload: bytes,
+        reasons: tuple[str, ...],
+    ) -> None:
+        """Try a version on recorded footage, or fetch its models first. It is not decided."""
+        request = None
+        try:
+            if new is not None:
+                request = make_request(self._current, new, layer, signers, span)
+        except UserError as error:
+            reasons = (str(error),)
+        if request is None:
+            self._refuse(layer.version, layer.digest, reasons)
+        elif missing_models(self._store.card_files(layer)):
+            self._fetch.begin(payload, layer)
+        else:
+            self._rehearsals.submit(request)
 
     def _try(self, new: StartConfig, layer: ConfigLayer, confirm_s: float, payload: bytes) -> None:
         """Put a version on trial, or fetch its models first, or wait until the agent may restart for it."""
@@ -342,6 +368,7 @@ class ConfigStage:
         self, new: StartConfig, layer: ConfigLayer, confirm_s: float, technician: str | None
     ) -> None:
         """Put a version on trial, or a technician's scene. Raises OSError."""
+        self._rehearsals.end()
         sample = self._actions.take_sample()
         cameras = () if sample.health is None else sample.health.report.cameras
         open_cameras = tuple(camera.name for camera in cameras if camera.open)

@@ -134,6 +134,11 @@ class PendingFetch:
         return self._has_progressed or self._outcome is not None
 
     @property
+    def is_busy(self) -> bool:
+        """Whether models are being fetched, or the outcome was not taken yet."""
+        return self._fetch is not None
+
+    @property
     def progress(self) -> FetchingModel | None:
         """The progress of the fetch, None if there is none."""
         return self._progress

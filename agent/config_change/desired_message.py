@@ -183,6 +183,22 @@ def make_refusal(
     )
 
 
+def make_layer(received: ReceivedConfig, digest: str, since: str) -> ConfigLayer:
+    """Return a version as it is stored, from a time on in RFC 3339."""
+    desired = received.desired
+    return ConfigLayer(
+        version=desired.version,
+        digest=digest,
+        by=", ".join(signer.by for signer in received.signers),
+        since=since,
+        settings=desired.settings,
+        scenes=desired.scenes,
+        presets=desired.presets,
+        models=desired.models,
+        proofs=desired.proofs,
+    )
+
+
 def make_decision(
     layer: ConfigLayer,
     *,

@@ -78,8 +78,6 @@ def unpermitted_changes(
     Lines of a change that would evict footage are followed by those of the footage.
     """
     config = old.config
-    heads = {head.name: head.camera for head in config.head}
-    cameras = changed_cameras(old.layer or ConfigLayer(), layer, heads)
     changes = irreversible_changes(old, new, stored)
     harms = {change.harm for change in changes}
     preview = (
@@ -91,17 +89,26 @@ def unpermitted_changes(
     actions: tuple[Action, ...] = (
         ("configure", "lift_mask") if "uncovers" in harms else ("configure",)
     )
-    refused = tuple(
-        f"the role {signer.role} of {signer.name!r} does not permit {action!r} on "
-        f"{', '.join(cameras) or 'the box'}"
-        for signer in signers
-        for action in actions
-        if signer.role is not None and not config.control.permits(signer.role, action, cameras)
-    )
+    refused = unpermitted_actions(old, layer, signers, actions)
     if not refused and len(signers) < 2:  # noqa: PLR2004 - people
         lines = (f"{change.line}; allowed: with signatures of two people" for change in changes)
         return (*lines, *_describe_evicted(preview))
     return refused
+
+
+def unpermitted_actions(
+    old: StartConfig, layer: ConfigLayer, signers: Sequence[ConfigSigner], actions: Iterable[Action]
+) -> tuple[str, ...]:
+    """Return a line for each action on what a version changes that the role of a person does not permit."""
+    heads = {head.name: head.camera for head in old.config.head}
+    cameras = changed_cameras(old.layer or ConfigLayer(), layer, heads)
+    return tuple(
+        f"the role {signer.role} of {signer.name!r} does not permit {action!r} on "
+        f"{', '.join(cameras) or 'the box'}"
+        for signer in signers
+        for action in actions
+        if signer.role is not None and not old.config.control.permits(signer.role, action, cameras)
+    )
 
 
 def _uncovers(lines: Iterable[str]) -> Iterator[IrreversibleChange]:

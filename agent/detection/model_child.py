@@ -106,7 +106,7 @@ def run(end: ChildEnd) -> None:
     """Answer requests until the parent's end is closed."""
     settings = messages.from_raw(end.settings, ModelChildSettings)
     cv2.setNumThreads(1)
-    _silence_runtime()
+    silence_runtime()
     confine(
         Confinement(
             memory_bytes=MAX_MEMORY_BYTES,
@@ -120,7 +120,7 @@ def run(end: ChildEnd) -> None:
         answer(end, number, partial(_execute, operation, loaded))
 
 
-def _silence_runtime() -> None:
+def silence_runtime() -> None:
     """Drop what the runtime writes to standard error at each load; its errors are exceptions too."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, sys.stderr.fileno())

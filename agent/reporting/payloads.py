@@ -15,6 +15,7 @@ from agent.base.sha256 import Sha256
 from agent.base.state_inventory import InventoryHead
 from agent.config.desired_config import DesiredContent
 from agent.reporting.declaration.data import DeclarationData
+from agent.reporting.rehearsal import ReportedRehearsal
 
 WIRE_VERSION: Literal[1] = 1
 
@@ -380,6 +381,14 @@ class ConfigContentMessage(
     data: ReportedContent
 
 
+class ConfigRehearsalMessage(
+    Envelope, frozen=True, kw_only=True, tag_field="type", tag="config_rehearsal"
+):
+    """On `up/config/rehearsal`, retained."""
+
+    data: ReportedRehearsal
+
+
 class HealthMessage(Envelope, frozen=True, kw_only=True, tag_field="type", tag="health"):
     """On `up/health`."""
 
@@ -425,6 +434,7 @@ Message: TypeAlias = (
     | DeclarationMessage
     | ConfigMessage
     | ConfigContentMessage
+    | ConfigRehearsalMessage
     | HealthMessage
     | EventMessage
     | TrafficCountsMessage

@@ -14,6 +14,7 @@ from agent.reporting.declaration.data import DeclarationData
 from agent.reporting.payloads import (
     ConfigContentMessage,
     ConfigMessage,
+    ConfigRehearsalMessage,
     DeclarationMessage,
     Envelope,
     Message,
@@ -23,6 +24,7 @@ from agent.reporting.payloads import (
     StatusData,
     StatusMessage,
 )
+from agent.reporting.rehearsal import ReportedRehearsal
 
 TOPIC_ROOT = "vigie/v1"
 REVOCATIONS_TOPIC = f"{TOPIC_ROOT}/centre/revocations"
@@ -145,6 +147,13 @@ def encode_config(envelope: EnvelopeFields, data: ReportedConfig) -> bytes:
 def encode_config_content(envelope: EnvelopeFields, data: ReportedContent) -> bytes:
     """Encode the content of the stored version."""
     return msgspec.json.encode(ConfigContentMessage(**msgspec.structs.asdict(envelope), data=data))
+
+
+def encode_config_rehearsal(envelope: EnvelopeFields, data: ReportedRehearsal) -> bytes:
+    """Encode a rehearsal."""
+    return msgspec.json.encode(
+        ConfigRehearsalMessage(**msgspec.structs.asdict(envelope), data=data)
+    )
 
 
 def snapshot_user_properties(

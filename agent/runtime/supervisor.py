@@ -37,6 +37,7 @@ class Order(IntEnum):
     FOOTAGE = auto()
     INCIDENTS = auto()
     UPLOADS = auto()
+    REHEARSAL = auto()
     PREVIEW = auto()
     LIVE = auto()
     CARE = auto()

@@ -1,9 +1,11 @@
 """`vigie configure BOX ...`: shows the version in force of a box's configuration, or signs and publishes another one."""
 
 import argparse
+import math
 import random
 import sys
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,17 @@ from agent.authority.signed_message import MessageType, ParsedMessage, SigningId
 from agent.base import checked_convert
 from agent.base.clock import SystemClock
 from agent.base.errors import UserError
+from agent.base.time_argument import parse_time
 from agent.cli.arguments import number_parser
 from agent.cli.output import parse_text, print_json
 from agent.config import toml_decode
-from agent.config.desired_config import MAX_CONFIRM_S, DesiredConfig, DesiredContent, content_digest
+from agent.config.desired_config import (
+    MAX_CONFIRM_S,
+    DesiredConfig,
+    DesiredContent,
+    DesiredRehearsal,
+    content_digest,
+)
 from agent.config.desired_store import MAX_RESTARTS, WINDOW_S
 from agent.config.names import is_card_path
 from agent.detection.model_card import ModelRefused, find_model, read_verified_model
@@ -35,6 +44,7 @@ from centre.command_request import countersign
 from centre.config_exchange import ConfigExchange
 from centre.config_text import difference, merge, read_tables, to_toml
 from centre.fleet.wire_text import clean_text
+from centre.rehearsal_text import iter_beyond, iter_lines
 
 MESSAGE_TYPE: MessageType = "vigie-config+jws"
 MAX_SAVED_BYTES = 180_224
@@ -54,7 +64,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "docs/desired-configuration.md. Example: "
         "vigie configure pole-17 version.toml --scene north=north.toml"
     )
-    parser.add_argument("box", metavar="BOX", help="id of the box")
+    parser.add_argument(
+        "box",
+        metavar="BOX",
+        help="id of the box; several with commas: one after the other, up to the first one that does not keep the version",
+    )
     parser.add_argument(
         "file",
         metavar="FILE",
@@ -93,6 +107,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=180.0,
         help="the box goes back unless it works with it within this time (default: %(default)g)",
     )
+    parser.add_argument(
+        "--rehearse",
+        action="store_true",
+        help="try the version on recorded footage of the box, next to the one in force, and print the differences; it is not put in force",
+    )
+    parser.add_argument(
+        "--from",
+        dest="begin",
+        metavar="T",
+        default="-1h",
+        help="begin of the rehearsed footage (default: an hour ago)",
+    )
+    parser.add_argument(
+        "--to", dest="end", metavar="T", default="now", help="end of the rehearsed footage"
+    )
+    parser.add_argument(
+        "--limit",
+        metavar="SHARE",
+        type=number_parser("--limit", 1.0),
+        help="with --rehearse: put the version in force if at most this share of crossings and events differs, such as 0.05",
+    )
     add_signer(parser)
     add_second_signature(parser, "publish")
     parser.add_argument("--json", action="store_true", help="print each report as a line of JSON")
@@ -101,10 +136,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Publish the version. Return 0 if the box keeps it, 1 if it does not. Raises: UserError."""
+    """Publish the version. Return 0 if each box keeps it, or has rehearsed it, 1 if one does not. Raises: UserError."""
     if args.show and (args.merge or args.save or args.file or args.scene or args.model):
         raise UserError("--show: allowed: without FILE, --merge, --save, --scene and --model")
+    if args.rehearse and (args.show or args.save or args.countersign):
+        raise UserError("--rehearse: allowed: without --show, --save and --countersign")
+    if args.limit is not None and not args.rehearse:
+        raise UserError("--limit: allowed: with --rehearse")
+    boxes = args.box.split(",")
+    if len(boxes) > 1 and (args.show or args.save or args.countersign):
+        raise UserError(f"{args.box}: allowed: one box with --show, --save and --countersign")
     identity = None if args.show else load_identity(args, "configure")
+    for number, box in enumerate(boxes):
+        args.box = box
+        if exit_code := _run_box(args, identity):
+            if left := boxes[number + 1 :]:
+                print(f"vigie: stopped at {box}; not done: {', '.join(left)}", file=sys.stderr)
+            return exit_code
+    return 0
+
+
+def _run_box(args: argparse.Namespace, identity: SigningIdentity | None) -> int:
+    """Return 0 if the box keeps the version, or has rehearsed it. Raises: UserError."""
     saved = _read_saved(args, identity)
     tables = _read_tables(args)
     broker = parse_broker(args, "vigie configure")
@@ -126,7 +179,14 @@ def run(args: argparse.Namespace) -> int:
                 tables = merge(in_force, tables)
             content = checked_convert.convert(tables, DesiredContent, "configure")
             _confirm_drops(args, in_force, content, report)
-            payload = _write(args, identity, content, _next_number(args, report), in_force)
+            number = _next_number(args, report)
+            if args.rehearse:
+                span = _rehearsed_span(args)
+                payload = _write(args, identity, content, number, in_force, span)
+                exit_code = _rehearse(args, exchange, payload)
+                if exit_code or args.limit is None:
+                    return exit_code
+            payload = _write(args, identity, content, number, in_force)
         if args.save is not None:
             return save(args, payload, identity)
         before, exit_code = report, 1
@@ -136,6 +196,35 @@ def run(args: argparse.Namespace) -> int:
             is_withdrawn = exchange.withdraw(before)
             print(f"vigie: {args.box}: {_WITHDRAWN if is_withdrawn else _STAYS}", file=sys.stderr)
     return exit_code
+
+
+def _rehearsed_span(args: argparse.Namespace) -> DesiredRehearsal:
+    """Raises: UserError."""
+    now = datetime.now(UTC)
+    span = {
+        name: parse_time(text, now, option)
+        for name, text, option in (("begin", args.begin, "--from"), ("end", args.end, "--to"))
+    }
+    return checked_convert.convert(span, DesiredRehearsal, "configure: --from and --to")
+
+
+def _rehearse(args: argparse.Namespace, exchange: ConfigExchange, payload: bytes) -> int:
+    """Have the box rehearse a version, and print the outcome. Return 1 if the differences are beyond the limit. Raises: UserError."""
+    for report in exchange.rehearse(payload):
+        if args.json:
+            print_json(report)
+        elif report.state in ("running", "paused"):
+            words = f"version {report.version}: rehearsal {report.state}, {report.progress:.0%}"
+            print(words, file=sys.stderr)
+        else:
+            print(f"{args.box}: version {report.version}, rehearsed")
+            for line in iter_lines(report):
+                print(f"  {line}")
+    # Without a limit differences are an answer, and a rehearsal that has failed is none.
+    beyond = list(iter_beyond(report, math.inf if args.limit is None else args.limit))
+    for line in beyond:
+        print(f"vigie: {args.box}: {line}", file=sys.stderr)
+    return int(bool(beyond))
 
 
 def _read_saved(args: argparse.Namespace, identity: SigningIdentity | None) -> ParsedMessage | None:
@@ -301,6 +390,7 @@ def _write(
     content: DesiredContent,
     number: int,
     in_force: DesiredContent | None,
+    rehearse: DesiredRehearsal | None = None,
 ) -> bytes:
     """Return the message of one person. Raises: UserError."""
     claims = {
@@ -308,6 +398,7 @@ def _write(
         "version": number,
         "confirm_s": args.confirm,
         "base": None if in_force is None else content_digest(in_force),
+        "rehearse": msgspec.to_builtins(rehearse),
         **msgspec.to_builtins(content),
     }
     desired = checked_convert.convert(claims, DesiredConfig, "configure")

@@ -25,8 +25,8 @@ _SA_SIGINFO = 4
 _SIGSET_BYTES = 128
 
 _CALLS = (
-    # Memory.
-    *("brk", "madvise", "mmap", "mprotect", "mremap", "munmap"),
+    # Memory. OpenBLAS and encoders call mbind(2), which places that of this process on a node.
+    *("brk", "madvise", "mbind", "mmap", "mprotect", "mremap", "munmap"),
     # Threads of this process, and their signals.
     *("exit", "exit_group", "futex", "getcpu", "getpid", "getppid", "gettid", "membarrier", "rseq"),
     *("restart_syscall", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sched_getaffinity"),
@@ -61,8 +61,8 @@ _FILE_CALLS = (
     ),
     *("mkdirat", "pwrite64", "rename", "renameat", "renameat2", "rmdir", "sendfile", "statfs"),
     *("copy_file_range", "preadv", "preadv2", "unlink", "unlinkat"),
-    # Of an encoder's memory; of the clock, which only a process with CAP_SYS_TIME can set.
-    *("mbind", "adjtimex", "clock_adjtime"),
+    # Of the clock, which only a process with CAP_SYS_TIME can set.
+    *("adjtimex", "clock_adjtime"),
 )
 _NETWORK_CALLS = ("bind", "connect", "getpeername", "recvmmsg")
 _FILE_COMMANDS = (0, 1, 2, 3, 4, 1030, 1033, 1034)

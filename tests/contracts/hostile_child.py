@@ -20,6 +20,8 @@ import msgspec
 
 from agent.clips.clip_child import making_confinement, uploading_confinement
 from agent.clips.clip_task import ClipTask, MakeTask
+from agent.rehearsal import rehearsal_child
+from agent.rehearsal.rehearsal_task import RehearsalTask
 from drivers.child import messages, syscall_filter
 from drivers.child.confinement import Confinement, confine
 from drivers.child.main import ChildEnd
@@ -74,6 +76,7 @@ class Misdeed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     has_libseccomp: bool = True
     network: Network = "client"
     clip: ClipTask | None = None
+    rehearsal: RehearsalTask | None = None
     """It is confined as the child of this task."""
     tcp_ports: tuple[int, ...] = ()
     cpu_s: int | None = None
@@ -99,6 +102,8 @@ def run(end: ChildEnd) -> None:
         confine(making_confinement(misdeed.clip), end)
     elif misdeed.clip is not None:
         confine(uploading_confinement(misdeed.clip), end)
+    elif misdeed.rehearsal is not None:
+        confine(rehearsal_child.confinement(misdeed.rehearsal), end)
     elif misdeed.is_confined:
         confine(
             Confinement(

@@ -21,6 +21,7 @@ import pytest
 from agent.base.clock import SystemClock
 from agent.clips.clip_task import MadeFile, MakeTask, UploadProgress, UploadTask
 from agent.clips.upload_target import PresignedPut
+from agent.rehearsal.rehearsal_task import DetectionSide, RehearsalTask
 from agent.runtime.control_client import find_agent
 from agent.runtime.control_socket import SOCKET_NAME, ControlSocket
 from agent.runtime.local_server import LocalRequest
@@ -504,6 +505,61 @@ def test_the_child_that_uploads_a_clip_resolves_names_and_asks_no_socket_of_the_
     task = uploading(key_file, 443)
     assert attempt("resolve", "localhost", clip=task).result() == "done"
     assert attempt("unix", key_file, clip=task).result() == "PermissionError"
+
+
+REHEARSING = {
+    "footage/north/one.mp4": ("done", "PermissionError"),
+    "custody/lock": ("done", "PermissionError"),
+    "proposed.toml": ("done", "PermissionError"),
+    "models/own/own.tflite": ("done", "PermissionError"),
+    "identity/box.key": ("PermissionError", "PermissionError"),
+    "heads/north/tokens.json": ("PermissionError", "PermissionError"),
+    "vigie.toml": ("PermissionError", "PermissionError"),
+}
+
+
+def rehearsing(making: MakeTask) -> RehearsalTask:
+    """A rehearsal of a model of one's own on the footage of a clip."""
+    state = Path(making.state_dir)
+    own = DetectionSide(
+        model=str(state / "models/own/own.toml"), scene=str(state / "proposed.toml"), fps=10.0
+    )
+    return RehearsalTask(
+        state_dir=making.state_dir,
+        box=making.box,
+        public_key=making.public_key,
+        time_zone="UTC",
+        camera=making.camera,
+        begin=making.begin,
+        end=making.end,
+        viewer=making.viewer,
+        present=DetectionSide(model="nanodet_320", scene=None, fps=10.0),
+        proposed=own,
+    )
+
+
+@needs_landlock
+@pytest.mark.parametrize("path", REHEARSING)
+def test_the_child_that_rehearses_reads_footage_scenes_and_models_alone(
+    attempt: Callable[..., Attempt], making: MakeTask, path: str
+) -> None:
+    for one in REHEARSING:
+        file = Path(making.state_dir, one)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    task = rehearsing(making)
+    results = tuple(
+        attempt(deed, Path(making.state_dir, path), rehearsal=task).result()
+        for deed in ("open", "write")
+    )
+    assert results == REHEARSING[path]
+
+
+@needs_libseccomp
+def test_the_child_that_rehearses_connects_to_nothing(
+    attempt: Callable[..., Attempt], making: MakeTask
+) -> None:
+    assert attempt("connect", 443, rehearsal=rehearsing(making)).refused_call() == "socket"
 
 
 @needs_libseccomp

@@ -25,6 +25,7 @@ from agent.health.box_check import BoxSample
 from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.custody.receipts import ReceiptBody, ServiceAction
 from agent.recording.retention.eviction_plan import EvictionPreview
+from agent.rehearsal.rehearsal_stage import RehearsalSettings, RehearsalStage
 from agent.reporting.payloads import ReportedConfig
 from drivers.errors import MaskError
 from tests.authority_rig import ControlKeys
@@ -82,7 +83,15 @@ class Pole:
             report=self._report,
             fetch_models=self._fetch_models,
         )
-        self.stage = ConfigStage(self.path, self.started, self.clock, self.boot, actions)
+        settings = RehearsalSettings(
+            state_dir=self.path.parent / "state", box="pole-17", time_zone="UTC"
+        )
+        self.rehearsals = RehearsalStage(
+            settings, self.clock, lambda _request, _camera: None, lambda: None
+        )
+        self.stage = ConfigStage(
+            self.path, self.started, self.clock, self.boot, actions, self.rehearsals
+        )
         return self.started
 
     def send(self, version: int, **fields: Any) -> ReportedConfig:

@@ -286,6 +286,7 @@ STAY_ENGLISH = {
     "agent/console/serve.py": "the advice of the command line to use sudo",
     "agent/config_change/config_stage.py": "a reply of the agent's process",
     "agent/config_change/desired_message.py": "a report to the centre",
+    "agent/config_change/rehearsal_request.py": "a report to the centre",
     "agent/config_change/scene_change.py": "a reply of the agent's process",
     "agent/detection/still_image.py": "the command line alone",
     "agent/diagnostics/selftest/runner.py": "the advice of the command line to use sudo",

@@ -27,6 +27,7 @@ def test_actuators_stop_first_then_the_guard_then_stages_in_data_order() -> None
         "FOOTAGE",
         "INCIDENTS",
         "UPLOADS",
+        "REHEARSAL",
         "PREVIEW",
         "LIVE",
         "CARE",

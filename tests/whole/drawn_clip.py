@@ -19,7 +19,11 @@ Planes = tuple[Plane, Plane, Plane]
 
 
 def write_street_clip(
-    path: Path, duration_s: float, width_px: int = 640, height_px: int = 360
+    path: Path,
+    duration_s: float,
+    width_px: int = 640,
+    height_px: int = 360,
+    encoder_options: dict[str, str] | None = None,
 ) -> None:
     options = fake.Options(
         width_px=width_px, height_px=height_px, fps=FPS, pace="fast", duration_s=duration_s
@@ -27,7 +31,7 @@ def write_street_clip(
     request = StreamRequest(packets=False, frames_fps=math.inf)
     camera = fake.open_camera("drawn", options, request, time.monotonic_ns)
     with av.open(str(path), "w") as video:
-        stream = video.add_stream("libx264", rate=FPS)
+        stream = video.add_stream("libx264", rate=FPS, options=encoder_options)
         stream.width, stream.height, stream.pix_fmt = width_px, height_px, "yuv420p"
         for frame in _read_frames(camera):
             planes = np.concatenate([plane.reshape(-1) for plane in (frame.y, frame.u, frame.v)])

@@ -56,6 +56,7 @@ from agent.reporting.payloads import (
     StatusData,
     StoppedStatus,
 )
+from agent.reporting.rehearsal import ReportedRehearsal
 from agent.reporting.seq_ranges import merge_ranges
 
 log = logging.getLogger(__name__)
@@ -73,7 +74,7 @@ FAULT_CODES: Mapping[ConnectionErrorKind, FaultCode] = {
 }
 """Fault of a failed connection. At most one of them is active for the broker."""
 
-Report: TypeAlias = DeclarationData | ReportedConfig | ReportedContent
+Report: TypeAlias = DeclarationData | ReportedConfig | ReportedContent | ReportedRehearsal
 
 _REFUSED_SUBJECT, _TOO_LARGE_SUBJECT = "publication", "packet size"
 
@@ -138,7 +139,7 @@ class Publications:
 
 
 class RetainedReports:
-    """The declaration, the configuration in force and its content: sent after each birth, and when they have changed.
+    """The declaration, the configuration in force, its content, and a rehearsal: sent after each birth, and when they have changed.
 
     Used by the connection's thread, except `request`. `read` returns the present reports.
     """
@@ -181,6 +182,9 @@ class RetainedReports:
             elif isinstance(data, ReportedContent):
                 subtopic = "config/content"
                 payload = topics.encode_config_content(envelope, data)
+            elif isinstance(data, ReportedRehearsal):
+                subtopic = "config/rehearsal"
+                payload = topics.encode_config_rehearsal(envelope, data)
             else:
                 subtopic, payload = "config", topics.encode_config(envelope, data)
             forms = retained_forms(self._outbox.box, subtopic, payload)
@@ -255,6 +259,7 @@ class BirthInputs(msgspec.Struct, frozen=True, kw_only=True):
     groups: tuple[str, ...] = ()
     config: ReportedConfig | None = None
     content: ReportedContent | None = None
+    rehearsal: ReportedRehearsal | None = None
 
 
 class MqttConnection:
@@ -556,7 +561,7 @@ class MqttConnection:
 
     def _read_reports(self) -> tuple[Report, ...]:
         birth = self._get_birth()
-        reports = (birth.declaration, birth.config, birth.content)
+        reports = (birth.declaration, birth.config, birth.content, birth.rehearsal)
         return tuple(report for report in reports if report is not None)
 
     def _publish_birth(self, window: SendWindow) -> None:

@@ -1,0 +1,1 @@
+"""Rehearsal of a configuration on recorded footage, next to the one in force."""
