@@ -1,4 +1,4 @@
-"""HTTPS for a network that is not trusted: uvicorn's protocol, with a bound on each resource that a peer can take.
+"""HTTP for peers that are not trusted: uvicorn's protocol, with a bound on each resource that a peer can take.
 
 uvicorn parses HTTP and calls the application, and leaves to a proxy in front of it what a box has no proxy for: the
 number of connections, also before TLS, peers that send a head byte by byte, and peers that do not read.
@@ -143,11 +143,11 @@ class BoundedProtocol(H11Protocol):
 class BoundedServer:
     """Serves an application at a listening socket, in the running event loop.
 
-    `has_session` returns True for a sender that is logged in.
+    Without `tls`, for loopback alone, it is plain HTTP. `has_session` returns True for a sender that is logged in.
     """
 
     def __init__(
-        self, app: ASGIApp, tls: ssl.SSLContext, has_session: Callable[[str], bool]
+        self, app: ASGIApp, tls: ssl.SSLContext | None, has_session: Callable[[str], bool]
     ) -> None:
         self._tls = tls
         self._config = Config(
@@ -198,12 +198,13 @@ class BoundedServer:
         try:
             # A peer that speaks no TLS, or not in time, is no browser.
             with suppress(OSError):
+                timeout_s = None if self._tls is None else TLS_HANDSHAKE_TIMEOUT_S
                 await asyncio.get_running_loop().connect_accepted_socket(
                     lambda: protocol,
                     connection,
                     ssl=self._tls,
-                    ssl_handshake_timeout=TLS_HANDSHAKE_TIMEOUT_S,
-                    ssl_shutdown_timeout=TLS_HANDSHAKE_TIMEOUT_S,
+                    ssl_handshake_timeout=timeout_s,
+                    ssl_shutdown_timeout=timeout_s,
                 )
                 await protocol.ended.wait()
         finally:

@@ -1,6 +1,6 @@
 """Checks of each request before any route, and the headers of each response. Pure ASGI.
 
-The page has no name: a request whose Host is not the address at which its connection arrived was sent by a page of
+Of the page at the pole, over HTTPS, and of the pages that a command serves on loopback. Neither has a name: a request whose Host is not the address at which its connection arrived was sent by a page of
 another origin, whose name points here (DNS rebinding). What changes anything needs the page's own Origin, which a
 page of another origin cannot send.
 """
@@ -59,7 +59,8 @@ class RequestGuard:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                headers.update(HEADERS)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
                 if message["status"] >= FIRST_ERROR_STATUS:
                     # The rest of a refused body is not read.
                     headers["Connection"] = "close"
@@ -67,7 +68,7 @@ class RequestGuard:
                 await send(piece)
 
         try:
-            check_request(scope["method"], Headers(scope=scope), *scope["server"])
+            check_request(scope["method"], Headers(scope=scope), scope["scheme"], *scope["server"])
         except ApiError as error:
             await error.response()(scope, receive, send_with_headers)
         else:
@@ -84,14 +85,14 @@ def _split(message: Message) -> Iterator[Message]:
     yield {**message, "body": body[last:]} if last else message
 
 
-def check_request(method: str, headers: Headers, address: str, port: int) -> None:
-    """Check a request that has arrived at this address of the box. Raises ApiError. Pure."""
+def check_request(method: str, headers: Headers, scheme: str, address: str, port: int) -> None:
+    """Check a request that has arrived at this address of the machine, by `http` or `https`. Raises ApiError. Pure."""
     hosts = headers.getlist("host")
     if len(hosts) != 1 or hosts[0].lower() not in _own_hosts(address, port):
         raise ApiError(421, "host", "allowed: the address of the link")
     if method in SAFE_METHODS:
         return
-    if headers.getlist("origin") != [f"https://{hosts[0].lower()}"]:
+    if headers.getlist("origin") != [f"{scheme}://{hosts[0].lower()}"]:
         raise ApiError(403, "origin", "allowed: requests of the page itself")
 
 

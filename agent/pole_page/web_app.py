@@ -8,29 +8,32 @@ from pathlib import Path
 import msgspec
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from agent.base.json_decode import MalformedJson, decode_any_json, decode_json
+from agent.base.json_decode import decode_any_json, decode_json
 from agent.faults.texts import LANGUAGES, Language
 from agent.pole_page.act_calls import ActCalls
 from agent.pole_page.page_sessions import LinkRefused, PageSessions, sender_of
+from agent.pole_page.request_body import (
+    ERROR_HANDLERS,
+    content_length,
+    read_body,
+    require_media_type,
+)
 from agent.pole_page.request_guard import ApiError, RequestGuard
 
 COOKIE = "__Host-vigie"
 """The prefix binds it to this origin: browsers refuse it from anywhere else (RFC 6265bis, 4.1.3.2)."""
 LANGUAGE_HEADER = "vigie-language"
 MAX_JSON_BYTES = 96 * 1024
-JSON_TIMEOUT_S = 15.0
 MAX_ARGS_CHARS = 4096
 END_WAIT_S = 25.0
 """A phone waits for the end of the page in requests of this time: a connection without one is closed after 30 s."""
 END_SEND_TIMEOUT_S = 5.0
 """A phone in use asks again within 3 s of a failure, as `box_status.js` does."""
-_HTTP_CODES = {404: "unknown", 405: "method"}
 
 PACKAGE_DIR = Path(__file__).parent
 PAGE_DIR = PACKAGE_DIR / "page"
@@ -110,12 +113,7 @@ class WebApp:
             Route("/api/acts/{name}", self._run_act, methods=["POST"]),
             Route("/api/uploads/{name}", self._upload, methods=["POST"]),
         )
-        handlers = {
-            ApiError: _respond_api_error,
-            MalformedJson: _respond_malformed,
-            HTTPException: _respond_http_error,
-        }
-        routed = Starlette(routes=routes, exception_handlers=handlers)
+        routed = Starlette(routes=routes, exception_handlers=ERROR_HANDLERS)
         # A path with a slash too many is unknown: no response sends a phone elsewhere.
         routed.router.redirect_slashes = False
         self.asgi: ASGIApp = RequestGuard(routed)
@@ -139,7 +137,9 @@ class WebApp:
         return _file(self._editor_files, request.path_params["path"])
 
     async def _log_in(self, request: Request) -> Response:
-        token = decode_json(await _read_json(request), LinkToken).link
+        token = decode_json(
+            await read_body(request, "application/json", MAX_JSON_BYTES), LinkToken
+        ).link
         address = request.client.host if request.client else ""
         try:
             key = self._sessions.log_in(token, sender_of(address))
@@ -189,15 +189,15 @@ class WebApp:
         name = str(request.path_params["name"])
         self._require_session(request, is_urgent=self._acts.is_urgent(name))
         await self._acts.kind(name)  # an act that there is not is refused before its body is read
-        args = _check_args(await _read_json(request))
+        args = _check_args(await read_body(request, "application/json", MAX_JSON_BYTES))
         return await self._acts.respond(request, name, args, _language(request))
 
     async def _upload(self, request: Request) -> Response:
         self._require_session(request)
         name = str(request.path_params["name"])
         limit_bytes = (await self._acts.kind(name)).upload_max_bytes
-        _require_media_type(request, "application/octet-stream")
-        size_bytes = _content_length(request)
+        require_media_type(request, "application/octet-stream")
+        size_bytes = content_length(request)
         if size_bytes is None or not 0 < size_bytes <= limit_bytes:
             raise ApiError(
                 413, "too_large", f"allowed: 1 to {limit_bytes} bytes, with their length"
@@ -238,54 +238,8 @@ def _language(request: Request) -> Language | None:
     return next((language for language in LANGUAGES if language == asked), None)
 
 
-async def _read_json(request: Request) -> bytes:
-    """Read a small body. Raises ApiError."""
-    _require_media_type(request, "application/json")
-    body = bytearray()
-    too_large = ApiError(413, "too_large", f"allowed: {MAX_JSON_BYTES} bytes")
-    if (_content_length(request) or 0) > MAX_JSON_BYTES:
-        raise too_large
-    try:
-        async with asyncio.timeout(JSON_TIMEOUT_S):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > MAX_JSON_BYTES:
-                    raise too_large
-    except TimeoutError as error:
-        raise ApiError(408, "slow", f"allowed: a body within {JSON_TIMEOUT_S:g} s") from error
-    except ClientDisconnect as error:
-        raise ApiError(400, "malformed", "the body has ended early") from error
-    return bytes(body)
-
-
 def _check_args(text: bytes) -> bytes:
     """Return an act's arguments. Raises ApiError or MalformedJson."""
     if not isinstance(decode_any_json(text), dict):
         raise ApiError(400, "malformed", "allowed: a JSON object")
     return text
-
-
-def _content_length(request: Request) -> int | None:
-    """Return the length of the body, which the HTTP parser has checked, or None if it is sent in chunks."""
-    length = request.headers.get("content-length")
-    return None if length is None else int(length)
-
-
-def _require_media_type(request: Request, media_type: str) -> None:
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != media_type:
-        raise ApiError(415, "type", f"allowed: {media_type}")
-
-
-async def _respond_api_error(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, ApiError)  # noqa: S101 - by its registration
-    return error.response()
-
-
-async def _respond_malformed(_request: Request, error: Exception) -> Response:
-    return ApiError(400, "malformed", str(error)).response()
-
-
-async def _respond_http_error(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 - by its registration
-    code = _HTTP_CODES.get(error.status_code, "malformed")
-    return ApiError(error.status_code, code, error.detail).response()

@@ -8,10 +8,10 @@ from agent.pole_page.request_guard import ApiError, check_request
 OWN = "192.168.4.1"
 
 
-def outcome(method: str, address: str, *headers: tuple[str, str]) -> str:
+def outcome(method: str, address: str, *headers: tuple[str, str], scheme: str = "https") -> str:
     raw = [(name.encode(), value.encode()) for name, value in headers]
     try:
-        check_request(method, Headers(raw=raw), address, 8443)
+        check_request(method, Headers(raw=raw), scheme, address, 8443)
     except ApiError as error:
         return error.code
     return ""
@@ -67,3 +67,11 @@ def test_a_request_without_a_host_or_with_two_is_refused() -> None:
 def test_a_change_needs_the_pages_own_origin(method: str, origins: list[str], code: str) -> None:
     headers = [("origin", origin) for origin in origins]
     assert outcome(method, OWN, ("host", f"{OWN}:8443"), *headers) == code
+
+
+@pytest.mark.parametrize(
+    ("origin", "code"), [("http://127.0.0.1:8443", ""), ("https://127.0.0.1:8443", "origin")]
+)
+def test_the_origin_of_a_page_without_tls_is_one_without_tls(origin: str, code: str) -> None:
+    headers = (("host", "127.0.0.1:8443"), ("origin", origin))
+    assert outcome("POST", "127.0.0.1", *headers, scheme="http") == code

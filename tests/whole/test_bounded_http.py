@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent.base.clock import SystemClock
-from agent.pole_page import act_calls, bounded_http, web_app
+from agent.pole_page import act_calls, bounded_http, request_body, web_app
 from agent.pole_page.bounded_http import BoundedServer
 from agent.pole_page.page_service import make_certificate, make_tls_context
 from tests.parts.asgi_phone import AsgiPhone
@@ -125,7 +125,7 @@ def test_a_second_head_that_does_not_end_is_dropped(
 def test_a_body_that_is_too_slow_is_refused(
     start: Callable[[], Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(web_app, "JSON_TIMEOUT_S", SOON_S)
+    monkeypatch.setattr(request_body, "BODY_TIMEOUT_S", SOON_S)
     server = start()
     with server.phone.connect() as connection:
         length = ("Content-Type: application/json", "Content-Length: 20")
