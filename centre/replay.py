@@ -3,19 +3,16 @@
 It runs the box's own code without threads or a clock, so two runs produce the same bytes.
 """
 
-import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
 
-from agent.base.clock import ClockTrust, rfc3339
 from agent.base.errors import UserError
-from agent.base.event_lifecycle import NewId
 from agent.base.model import (
     Event,
     FrameResult,
@@ -25,37 +22,25 @@ from agent.base.model import (
     TrafficCounts,
 )
 from agent.base.speed_bands import add_speeds
-from agent.base.uuid7 import uuid7_factory
 from agent.base.view_condition import VIEW_LIMITS, ViewLimit
 from agent.config.configuration import DetectConfig
 from agent.detection import scene as scenes
 from agent.detection.scene import Scene
-from agent.reporting import outgoing_messages, topics
-from agent.reporting.topics import EnvelopeFields
 from centre.annotated_video import AnnotatedVideo
+from centre.film_messages import FILM_START, FilmMessages
 from centre.film_player import (
     DETECT_FPS,
     FilmPlayer,
     header_warnings,
     read_header,
     scene_warnings,
-    to_s,
     track_records,
 )
 from centre.line_file import LineFile
 from drivers.media import NS_PER_S
 
-REPLAY_NAME = "replay"
-"""Id of the box in the output."""
-
-CLIP_START = datetime(2026, 1, 1, tzinfo=UTC)
-"""Time of the first frame if none is given: fixed, so that two runs produce the same output."""
-
 OnProgress = Callable[[float], None]
 """Called with the seconds of the film that are played."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 class ReplayRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,23 +126,17 @@ def replay(request: ReplayRequest, on_progress: OnProgress | None = None) -> Rep
     """
     _check_outputs(request)
     scene = scenes.load_scene(request.scene)
-    start_ns = (_start(request) - _EPOCH) // _MICROSECOND * 1000
-    rng = random.Random(request.clip.name)  # noqa: S311 - a replay's ids are repeatable
-    new_id = uuid7_factory(lambda t_ns: start_ns + t_ns, rng)
+    messages = FilmMessages(request.clip.name, request.start or FILM_START)
     player = FilmPlayer(
         request.clip,
         scene,
         request.model,
-        new_id,
+        messages.new_id,
         local_start=request.start,
         every_frame=request.every_frame,
     )
     with player, ExitStack() as stack:
-        return _ReplayRun(request, scene, player, new_id, stack).run(on_progress)
-
-
-def _start(request: ReplayRequest) -> datetime:
-    return (request.start or CLIP_START).astimezone(UTC)
+        return _ReplayRun(request, scene, player, messages, stack).run(on_progress)
 
 
 class _ReplayRun:
@@ -168,14 +147,13 @@ class _ReplayRun:
         request: ReplayRequest,
         scene: Scene,
         player: FilmPlayer,
-        new_id: NewId,
+        messages: FilmMessages,
         stack: ExitStack,
     ) -> None:
         self._player = player
         self._scene = scene
-        self._event_file = _EventFile(
-            stack.enter_context(LineFile(request.events)), new_id, _start(request)
-        )
+        self._messages = messages
+        self._event_file = stack.enter_context(LineFile(request.events))
         self._track_file: LineFile | None = None
         self._annotated_video: AnnotatedVideo | None = None
         if request.tracks is not None:
@@ -206,7 +184,7 @@ class _ReplayRun:
         self._write_events(end.events)
         self._traffic_counts.extend(end.minutes)
         for traffic in self._traffic_counts:
-            self._event_file.write_traffic(traffic)
+            self._event_file.write(self._messages.encode_traffic(traffic))
         return ReplaySummary(
             frames=frames,
             inferences=inferences,
@@ -228,7 +206,7 @@ class _ReplayRun:
         for event in events:
             if event.rev == 1:
                 self._event_counts[event.kind] += 1
-            self._event_file.write_event(event)
+            self._event_file.write(self._messages.encode_event(event))
             if self._annotated_video is not None:
                 self._annotated_video.add_event(event)
 
@@ -237,49 +215,6 @@ class _ReplayRun:
             return
         for record in track_records(result, self._player.rule_engine):
             self._track_file.write(msgspec.json.encode(record))
-
-
-class _EventFile:
-    """The events file: each line is a message as it is sent over MQTT."""
-
-    def __init__(self, file: LineFile, new_id: NewId, start: datetime) -> None:
-        self._file = file
-        self._new_id = new_id
-        self._start = start
-        self._seq = 0
-
-    def write_event(self, event: Event) -> None:
-        """Write one revision of an event."""
-        self._file.write(
-            outgoing_messages.encode_event(
-                event,
-                self._next_envelope(event.t_ns),
-                begin=self._utc(event.begin_ns),
-                t_s=to_s(event.t_ns),
-            )
-        )
-
-    def write_traffic(self, traffic: TrafficCounts) -> None:
-        """Write the traffic counts of one minute."""
-        message = outgoing_messages.build_traffic_counts_message(
-            traffic, begin=self._utc(traffic.begin_ns), end=self._utc(traffic.end_ns)
-        )
-        self._file.write(topics.encode("flow", self._next_envelope(traffic.end_ns), message.data))
-
-    def _next_envelope(self, t_ns: int) -> EnvelopeFields:
-        self._seq += 1
-        return EnvelopeFields(
-            id=self._new_id(t_ns),
-            box=REPLAY_NAME,
-            epoch=REPLAY_NAME,
-            seq=self._seq,
-            boot=REPLAY_NAME,
-            time=rfc3339(self._utc(t_ns)),
-            clock=ClockTrust(synced=False, source="replay", error_s=None),
-        )
-
-    def _utc(self, t_ns: int) -> datetime:
-        return self._start + timedelta(microseconds=t_ns // 1000)
 
 
 def _line_counts(scene: Scene, traffic_counts: list[TrafficCounts]) -> tuple[ReplayLineCount, ...]:

@@ -16,6 +16,7 @@ from centre import replay
 from centre.cli.detect import add_model_argument
 from centre.count.film_list import END_OF_STARTS, FIRST_START
 from centre.counts_text import describe_counts
+from centre.film_messages import FILM_START
 from centre.film_player import DETECT_FPS
 from centre.line_file import STANDARD_OUTPUT
 
@@ -55,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--start",
         metavar="TIME",
         help="the time of the first picture, from which times in the results and the hours of zones count, such as "
-        f"2026-05-12T08:00+01:00 (default: {rfc3339(replay.CLIP_START)}, and rules run at all hours)",
+        f"2026-05-12T08:00+01:00 (default: {rfc3339(FILM_START)}, and rules run at all hours)",
     )
     add_model_argument(parser)
     parser.set_defaults(run=run)

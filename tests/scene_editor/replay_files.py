@@ -3,8 +3,6 @@
 A rectangle drives from the left to the right in six seconds and crosses the line in the middle; a second one follows.
 """
 
-import random
-from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,11 +11,10 @@ import msgspec
 import numpy as np
 
 from agent.base.model import BoundingBox, FrameResult
-from agent.base.uuid7 import uuid7_factory
 from agent.detection.rule_engine import RuleEngine
 from agent.detection.scene import load_scene
-from centre import replay
-from centre.film_player import track_records
+from centre.film_messages import FilmMessages
+from centre.film_player import FILM_CAMERA, track_records
 from centre.line_file import LineFile
 from tests.pure.rules.scripted_tracks import ScriptedRoadUser, frame_results, straight_path
 
@@ -84,20 +81,18 @@ def write_replay(folder: Path, *, first_s: float = 0.0) -> ReplayFiles:
     files.scene.write_text(SCENE)
     results = list(frame_results(road_users(), END_S))
     write_film(files.film, results, first_s)
-    start = datetime(2026, 1, 1, tzinfo=UTC)
-    new_id = uuid7_factory(lambda t_ns: int(start.timestamp()) * 10**9 + t_ns, random.Random(1))
-    engine = RuleEngine(replay.REPLAY_NAME, load_scene(files.scene), new_id)
+    messages = FilmMessages(files.film.name)
+    engine = RuleEngine(FILM_CAMERA, load_scene(files.scene), messages.new_id)
     with LineFile(files.events) as events, LineFile(files.tracks) as tracks:
-        event_file = replay._EventFile(events, new_id, start)
         for result in results:
             for event in engine.evaluate(result):
-                event_file.write_event(event)
+                events.write(messages.encode_event(event))
             for record in track_records(result, engine):
                 tracks.write(msgspec.json.encode(record))
         for event in engine.flush(results[-1].t_ns):
-            event_file.write_event(event)
+            events.write(messages.encode_event(event))
         for counts in engine.flush_counts(results[-1].t_ns):
-            event_file.write_traffic(counts)
+            events.write(messages.encode_traffic(counts))
     return files
 
 
