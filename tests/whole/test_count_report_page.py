@@ -137,10 +137,18 @@ def test_the_page_has_no_violation_and_nothing_lies_over_anything(
 
 def test_arabic_is_mirrored_but_a_plot_is_not(browser: EditorPage) -> None:
     browser.open()
+    browser.set_screen(*PHONE_PX)
     for language, begins_right in (("fr", False), ("ar", True)):
         browser.choose_language(language)
         first, second = browser.find_all("#totals th")[:2]
         assert (first.rect["x"] > second.rect["x"]) is begins_right
+        hidden_px = """
+            const plot = document.querySelector(".plot");
+            const [frame, image] = [plot.getBoundingClientRect(), plot.firstChild.getBoundingClientRect()];
+            return [frame.left - image.left, image.right - frame.right];
+        """
+        left_px, right_px = browser.run(hidden_px)
+        assert left_px == 0 < right_px, "a wide plot opens where its time begins"
 
 
 @pytest.mark.parametrize(
