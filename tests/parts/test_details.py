@@ -19,7 +19,8 @@ from agent.config_change import config_check
 from agent.config_change.start_config import RefusedVersion, check_version
 from agent.console.check_result import failed
 from agent.console.messages import render
-from agent.console.messages.details import DETAILS, MAX_DETAIL_CHARS, find_detail
+from agent.console.messages.detail_sentences import DETAILS
+from agent.console.messages.details import MAX_DETAIL_CHARS, find_detail
 from agent.faults.diagnosis import VIEW_WORDS
 from agent.faults.registry import FaultRegistry
 from agent.faults.texts import Language
