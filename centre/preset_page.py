@@ -3,7 +3,7 @@
 ```
 presets.json      the answer of `vigie ptz preset list --json`
 panorama.jpg      the snapshot of a sweep; may be left out
-gate.jpg          a picture of the preset `gate`, or gate.png; may be left out
+gate.jpg          a picture of the preset `gate`, or gate.png or gate.webp; may be left out
 gate.toml         its scene; may be left out
 ```
 """
@@ -25,7 +25,7 @@ MAX_PRESETS_BYTES = 1_048_576
 MAX_PANORAMA_BYTES = 16_777_216
 MAX_PICTURE_BYTES = 134_217_728
 """Of all presets together: a browser holds the page as text."""
-_PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
+_PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 
 class HeadViews(msgspec.Struct, frozen=True, kw_only=True):

@@ -26,6 +26,9 @@ _EXPORTED = re.compile(
 _EXPORT_LIST = re.compile(r"\bexport ?\{([^}]*)\};?\s*\Z")
 _UNKNOWN_FORM = re.compile(r"^(?:import|export)\b.*|\bimport\(.*|</script.*", re.MULTILINE)
 
+_SOURCES = "media-src blob:"
+_SERVED_SOURCES = "media-src 'self' blob:; connect-src 'self'"
+
 
 class EditorPicture(msgspec.Struct, frozen=True, kw_only=True):
     """The picture that the scene is drawn on. `name` is shown to people."""
@@ -51,13 +54,18 @@ def assemble_page(
     picture: EditorPicture | None = None,
     scene: SceneText | None = None,
     data: dict[str, Any] | None = None,
+    *,
+    is_served: bool = False,
 ) -> str:
-    """Return the page, which loads nothing and sends nothing. `data` is for the panels: `options.data`."""
+    """Return the page, which loads nothing and sends nothing, or, if it is served, nothing but from and to its server.
+
+    `data` is for the panels: `options.data`.
+    """
     program, style = assemble_program(), read_source("page.css")
     content = {"picture": _picture_data(picture), "scene": scene, "data": data or {}}
     policy = (
         f"default-src 'none'; script-src '{_hash_source(program)}'; style-src '{_hash_source(style)}'; "
-        "img-src data: blob:; media-src blob:; base-uri 'none'; form-action 'none'"
+        f"img-src data: blob:; {_SERVED_SOURCES if is_served else _SOURCES}; base-uri 'none'; form-action 'none'"
     )
     return string.Template(read_source("page.html")).substitute(
         policy=policy,

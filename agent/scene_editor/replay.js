@@ -7,11 +7,13 @@
 
 import { element, svgElement } from "./dom.js";
 import { drawnElements } from "./elements.js";
+import { FilmCount } from "./film_count.js";
 import { freeLabels } from "./label_layout.js";
 import { ReplayList } from "./replay_list.js";
 import {
   EVENT_LIMITS, EventCollector, fileKind, LineReader, RefusedFile, TRACK_LIMITS, TrackCollector,
 } from "./replay_data.js";
+import { readText } from "./text_stream.js";
 
 const LABEL_PX = 13;
 const TRAIL_S = 4;
@@ -33,6 +35,7 @@ export function installReplay(editor) {
     matches: ({ name, type }) => name.endsWith(".jsonl") || type.startsWith("video/") || FILM_NAME.test(name),
     open: (file) => replay.open(file),
   });
+  if (editor.options.data?.film) replay.openServedFilm();
 }
 
 class Replay {
@@ -45,15 +48,22 @@ class Replay {
   #film = null;
   #events = null;
   #tracks = null;
+  #served = null;
+  #count = null;
+  #wanted_s = null;
 
   constructor(editor) {
     this.#editor = editor;
+    this.#served = editor.options.data?.film ?? null;
+    if (this.#served) this.#count = new FilmCount(editor, this.#served, (events, tracks) => this.#take(events, tracks));
     editor.on("view", () => this.#place());
     editor.on("picture", () => this.#keepToPicture());
   }
 
   /** The newest events and minutes, for tests and the list. */
   get counted() { return this.#events ?? { events: [], minutes: [] }; }
+  /** Whether the command that serves the page counts its film. */
+  get isServed() { return this.#served !== null; }
   get hasFilm() { return this.#film !== null; }
   get isPlaying() { return this.#film !== null && !this.#video.paused; }
   get duration_s() { return this.#film ? Math.max(0, this.#video.duration - (this.#first_s ?? 0)) : 0; }
@@ -62,6 +72,7 @@ class Replay {
   get now_s() { return this.#film ? Math.max(0, this.#video.currentTime - (this.#first_s ?? 0)) : 0; }
 
   mount(container) {
+    this.#count?.mount(container);
     this.#list = new ReplayList(this.#editor, this, container);
   }
 
@@ -75,11 +86,30 @@ class Replay {
     this.#editor.panel.show("replay");
     try {
       if (file.name.endsWith(".jsonl")) await this.#openLines(file);
-      else await this.#openFilm(file);
+      else await this.#openFilm(file.name, URL.createObjectURL(file));
     } catch (error) {
       if (!(error instanceof RefusedFile)) throw error;
       throw new Error(this.#editor.t(error.key, { file: file.name, ...error.values }));
     }
+    this.#list.update();
+    this.#draw();
+  }
+
+  /** Open the film of the command that serves the page, at the picture that the scene is drawn on. */
+  async openServedFilm() {
+    const { name, url, still_s } = this.#served;
+    this.#wanted_s = still_s;
+    try {
+      await this.#openFilm(name, url);
+    } catch (error) {
+      if (!(error instanceof RefusedFile)) throw error;
+      this.#editor.announce(this.#editor.t(error.key, { file: name }));
+    }
+    this.#list.updateTime();
+  }
+
+  #take(events, tracks) {
+    [this.#events, this.#tracks] = [events, tracks];
     this.#list.update();
     this.#draw();
   }
@@ -92,7 +122,12 @@ class Replay {
 
   seek(t_s) {
     if (!this.#film) return;
-    this.#video.currentTime = (this.#first_s ?? 0) + Math.min(Math.max(0, t_s), this.duration_s);
+    // Before the first picture is presented, its time is not known.
+    if (this.#first_s === null) {
+      this.#wanted_s = t_s;
+      return;
+    }
+    this.#video.currentTime = this.#first_s + Math.min(Math.max(0, t_s), this.duration_s);
   }
 
   /** Show the film at an event, and stop there. */
@@ -112,18 +147,17 @@ class Replay {
       ? [EVENT_LIMITS, new EventCollector()] : [TRACK_LIMITS, new TrackCollector()];
     if (file.size > limits.size_bytes) throw new RefusedFile("replay_too_large", { allowed: limits.size_bytes / 2 ** 20 });
     const reader = new LineReader(limits, (line, number) => collector.take(line, number));
-    await readText(file, (piece) => reader.push(piece));
+    await readText(file.stream(), (piece) => reader.push(piece));
     reader.end();
     if (kind === "events") this.#events = collector.end();
     else this.#tracks = collector.end();
   }
 
-  async #openFilm(file) {
+  async #openFilm(name, url) {
     const video = element("video", { class: "replay-film", "aria-hidden": "true" });
     video.muted = true;
     video.playsInline = true;
     video.preload = "auto";
-    const url = URL.createObjectURL(file);
     const isReadable = await new Promise((resolve) => {
       video.addEventListener("loadeddata", () => resolve(true), { once: true });
       video.addEventListener("error", () => resolve(false), { once: true });
@@ -134,7 +168,7 @@ class Replay {
       throw new RefusedFile("replay_film_refused", {});
     }
     this.#closeFilm();
-    this.#film = { name: file.name, url, picture: this.#editor.picture };
+    this.#film = { name, url, picture: this.#editor.picture };
     this.#video = video;
     this.#first_s = null;
     this.#editor.stage.node.prepend(video);
@@ -153,7 +187,7 @@ class Replay {
     if (!this.#film) return;
     this.#video.remove();
     URL.revokeObjectURL(this.#film.url);
-    this.#film = null;
+    this.#film = this.#wanted_s = null;
     this.#editor.root.classList.remove("has-film");
   }
 
@@ -171,7 +205,7 @@ class Replay {
   #follow(video) {
     const take = (_, { mediaTime }) => {
       if (video !== this.#video) return;
-      this.#first_s ??= mediaTime;
+      if (this.#first_s === null) this.#begin(mediaTime);
       this.#shown_s = Math.max(0, mediaTime - this.#first_s);
       this.#draw();
       this.#list.updateTime();
@@ -181,13 +215,21 @@ class Replay {
       video.requestVideoFrameCallback(take);
       return;
     }
-    this.#first_s = video.currentTime;
+    this.#begin(video.currentTime);
     for (const type of ["timeupdate", "seeked"]) {
       video.addEventListener(type, () => {
         this.#shown_s = this.now_s;
         this.#draw();
       });
     }
+  }
+
+  /** Take the time of the first picture, and seek to where that has waited for it. */
+  #begin(first_s) {
+    this.#first_s = first_s;
+    if (this.#wanted_s === null) return;
+    this.seek(this.#wanted_s);
+    this.#wanted_s = null;
   }
 
   /** Without a picture, the first of the film is the one that the scene is drawn on. */
@@ -276,21 +318,4 @@ class Replay {
 
 function svgText(text, x, y, unit) {
   return svgElement("text", { class: "replay-text", x, y, "font-size": LABEL_PX * unit, "stroke-width": 3 * unit }, text);
-}
-
-/** Read a file as UTF-8 in pieces, so that a large one is never held as a whole. */
-async function readText(file, take) {
-  const decoder = new TextDecoder("utf-8", { fatal: true });
-  const reader = file.stream().getReader();
-  try {
-    for (;;) {
-      const { done, value } = await reader.read();
-      take(done ? decoder.decode() : decoder.decode(value, { stream: true }));
-      if (done) return;
-    }
-  } catch (error) {
-    await reader.cancel();
-    if (error instanceof TypeError) throw new RefusedFile("replay_not_text", {});
-    throw error;
-  }
 }

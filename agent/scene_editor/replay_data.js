@@ -128,7 +128,7 @@ export class EventCollector {
         counts.push({
           name: lineName,
           direction: name(direction, "counts", number),
-          total: sumOfLabels(labels, number),
+          labels: countsOfLabels(labels, number),
           bands: optional(line.speeds?.[direction], (speeds) => sumOfBands(speeds, number)) ?? [],
         });
       }
@@ -136,7 +136,7 @@ export class EventCollector {
     for (const flow of list(data.flows, "flows", number)) {
       const { name: flowName, from, to, counts: labels } = object(flow, "flows", number);
       const direction = `${name(from, "flows.from", number)} → ${name(to, "flows.to", number)}`;
-      counts.push({ name: name(flowName, "flows.name", number), direction, total: sumOfLabels(labels, number), bands: [] });
+      counts.push({ name: name(flowName, "flows.name", number), direction, labels: countsOfLabels(labels, number), bands: [] });
     }
     const end_s = inRange(data.end_ns, 0, MAX_T_S * 1e9, "end_ns", number) / 1e9;
     this.minutes.push({ end_s, counts });
@@ -274,8 +274,13 @@ export class LineCounter {
     const crossings = events.filter((event) => event.kind === "line" && event.name !== null);
     const withEvents = new Set(crossings.map((event) => event.name));
     for (const { end_s, counts } of minutes) {
-      for (const { name: lineName, direction, total, bands } of counts) {
+      for (const { name: lineName, direction, labels, bands } of counts) {
         const row = this.row(lineName, direction);
+        let total = 0;
+        for (const [key, count] of labels) {
+          row.labels.set(key, (row.labels.get(key) ?? 0) + count);
+          total += count;
+        }
         row.total += total;
         for (const [band, count] of bands) row.bands.set(band, (row.bands.get(band) ?? 0) + count);
         if (!withEvents.has(lineName)) row.steps.push([end_s, total]);
@@ -284,21 +289,24 @@ export class LineCounter {
     for (const event of crossings) this.row(event.name, event.direction).steps.push([event.shown_s, 1]);
   }
 
-  /** The rows as they are at `t_s`: `[{ name, direction, so_far, total, speeds }]`; `speeds` are the counts of the film by band. */
+  /**
+   * The rows as they are at `t_s`: `[{ name, direction, so_far, total, labels, speeds }]`; of the whole film `labels` are the counts by label,
+   * without those of none, and `speeds` those by band.
+   */
   at(t_s) {
-    return [...this.rows.values()].map(({ name: lineName, direction, steps, total, bands }) => {
+    return [...this.rows.values()].map(({ name: lineName, direction, steps, total, labels, bands }) => {
       let so_far = 0;
       for (const [step_s, count] of steps) {
         if (step_s > t_s) break;
         so_far += count;
       }
-      return { name: lineName, direction, so_far, total, speeds: bandTexts(bands) };
+      return { name: lineName, direction, so_far, total, labels: LABELS.flatMap((key) => (labels.get(key) ? [[key, labels.get(key)]] : [])), speeds: bandTexts(bands) };
     });
   }
 
   row(lineName, direction) {
     const key = JSON.stringify([lineName, direction]);
-    if (!this.rows.has(key)) this.rows.set(key, { name: lineName, direction, steps: [], total: 0, bands: new Map() });
+    if (!this.rows.has(key)) this.rows.set(key, { name: lineName, direction, steps: [], total: 0, labels: new Map(), bands: new Map() });
     return this.rows.get(key);
   }
 }
@@ -321,13 +329,9 @@ function list(value, key, number) {
   return Array.isArray(value) && value.length <= 1000 ? value : refuse(key, value, number);
 }
 
-function sumOfLabels(counts, number) {
-  let total = 0;
-  for (const [key, value] of Object.entries(object(counts, "counts", number))) {
-    label(key, number);
-    total += inRange(value, 0, 1_000_000, "counts", number);
-  }
-  return total;
+/** The road users by label: `[[label, count], ...]`. */
+function countsOfLabels(counts, number) {
+  return Object.entries(object(counts, "counts", number)).map(([key, value]) => [label(key, number), inRange(value, 0, 1_000_000, "counts", number)]);
 }
 
 /** The road users of all labels by band of speed: `[[lower end, count], ...]`. */

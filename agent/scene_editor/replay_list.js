@@ -44,7 +44,7 @@ export class ReplayList {
     const { events } = this.#replay.counted;
     this.#counter = new LineCounter(this.#replay.counted);
     for (const [key, textKey] of [
-      ["hint", "replay_hint"], ["previous", "replay_previous"], ["next", "replay_next"], ["tracksText", "replay_show_tracks"],
+      ["hint", this.#replay.isServed ? "count_hint" : "replay_hint"], ["previous", "replay_previous"], ["next", "replay_next"], ["tracksText", "replay_show_tracks"],
       ["kindText", "replay_kind"], ["nameText", "replay_element"], ["countsTitle", "replay_counts"], ["scrubText", "replay_time"],
       ["earlier", "replay_earlier"], ["later", "replay_later"],
     ]) this.#nodes[key].textContent = t(textKey);
@@ -94,6 +94,8 @@ export class ReplayList {
     tracks.addEventListener("change", () => this.#editor.render());
     nodes.countsTitle = element("h3");
     nodes.counts = element("table", { class: "replay-counts" });
+    // Keys can scroll it where it is wider than a phone.
+    nodes.countsBox = element("div", { class: "replay-counts-box", role: "group", tabindex: "0" }, nodes.counts);
     nodes.summary = element("p", { class: "replay-summary" });
     nodes.list = element("ol", { class: "replay-events" });
     nodes.list.addEventListener("click", (click) => {
@@ -116,7 +118,7 @@ export class ReplayList {
     pages.append(button("earlier", () => this.#turn(-1)), nodes.summary, button("later", () => this.#turn(1)));
     container.append(
       nodes.hint, transport, labelled("scrub", "scrubText", nodes.scrub), labelled("tracks", "tracksText", tracks),
-      nodes.countsTitle, nodes.counts, filter, pages, nodes.list,
+      nodes.countsTitle, nodes.countsBox, filter, pages, nodes.list,
     );
   }
 
@@ -150,7 +152,7 @@ export class ReplayList {
     later.disabled = from + PAGE_EVENTS >= this.filtered.length;
     summary.textContent = this.filtered.length
       ? t("replay_events", { from: from + 1, to: from + events.length, count: this.filtered.length })
-      : t("replay_no_events");
+      : t(this.#replay.isServed ? "count_no_events" : "replay_no_events");
     this.#current = -1;
   }
 
@@ -162,9 +164,17 @@ export class ReplayList {
     const hasSpeeds = rows.some(({ speeds }) => speeds.length > 0);
     const ofSpeeds = (text) => (hasSpeeds ? [text] : []);
     const head = tableRow("th", [t("replay_line"), t("replay_direction"), t("replay_so_far"), t("replay_total"), ...ofSpeeds(t("replay_speeds"))]);
-    this.#nodes.counts.hidden = rows.length === 0;
-    this.#nodes.counts.replaceChildren(head, ...rows.map(({ name, direction, so_far, total, speeds }) =>
-      tableRow("td", [name, direction, so_far, total, ...ofSpeeds(speeds.join(t("comma")))])));
+    this.#nodes.countsBox.hidden = rows.length === 0;
+    this.#nodes.countsBox.setAttribute("aria-label", t("replay_counts"));
+    this.#nodes.counts.replaceChildren(head, ...rows.map(({ name, direction, so_far, total, labels, speeds }) =>
+      tableRow("td", [name, direction, so_far, this.#totalText(total, labels), ...ofSpeeds(speeds.join(t("comma")))])));
+  }
+
+  /** The sum, and the road users by class: 3 (car 2, bus 1) */
+  #totalText(total, labels) {
+    const { t } = this.#texts();
+    const words = labels.map(([label, count]) => `${t(`user_${label}`)} ${count}`);
+    return words.length ? `${total} (${words.join(t("comma"))})` : total;
   }
 
   /** Mark the newest event of the time that is shown. */

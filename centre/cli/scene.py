@@ -1,16 +1,21 @@
-"""`vigie scene edit PICTURE [SCENE]`: opens the scene editor on a picture of a camera."""
+"""`vigie scene edit PICTURE|FILM [SCENE]`: opens the scene editor on a picture of a camera, or on a film."""
 
 import argparse
 import os
 import sys
 import webbrowser
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from agent.base.errors import UserError
+from centre import film_editor
+from centre.count.film_list import SUFFIXES
+from centre.film_player import header_warnings, read_header
 from centre.fisheye_views import FisheyeViews, read_views
 from centre.preset_page import write_preset_page
-from centre.scene_page import write_scene_page
+from centre.scene_page import read_or_new_scene, write_scene_page
+from drivers.local_wire import printable_line
 
 _GRAPHICAL = ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY")
 """With none of these a Linux machine has at most a browser of text, which would take over the terminal."""
@@ -19,16 +24,17 @@ _GRAPHICAL = ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.description = (
-        "The scene editor is a page in one file, which loads nothing and sends nothing. "
+        "The scene editor is a page in one file, which loads nothing and sends nothing. That of a film is served on this "
+        "machine alone until Ctrl-C, and counts the film again with the scene as it is drawn. "
         "Example: vigie scene edit snapshot.jpg scene.toml"
     )
     subcommands = parser.add_subparsers(metavar="COMMAND", required=True)
-    edit = subcommands.add_parser("edit", help="open the editor on a picture")
+    edit = subcommands.add_parser("edit", help="open the editor on a picture or a film")
     edit.add_argument(
         "picture",
         metavar="PICTURE",
         type=Path,
-        help="a JPEG or PNG of the camera; or of a camera on a head, a folder of its presets",
+        help="a JPEG, PNG or WebP of the camera, or a film of it; or of a camera on a head, a folder of its presets",
     )
     edit.add_argument(
         "scene", metavar="SCENE", type=Path, nargs="?", help="the scene file; without it a new one"
@@ -42,11 +48,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _edit(args: argparse.Namespace) -> int:
-    """Write the page, and open it in a browser if there is one."""
+    """Write the page, and open it in a browser if there is one; or serve that of a film until Ctrl-C."""
+    if args.picture.suffix.lower() in SUFFIXES:
+        return _edit_film(args.picture, args.scene, args.views)
     path = _write(args.picture, args.scene, args.views)
-    is_opened = _has_browser(os.environ) and webbrowser.open(path.resolve().as_uri())
-    print(f"{path}: {'opened in the browser' if is_opened else 'open it in a browser'}")
+    print(f"{path}: {_open(path.resolve().as_uri())}")
     return 0
+
+
+def _edit_film(film: Path, scene: Path | None, views: str | None) -> int:
+    if views is not None:
+        raise UserError("--views: allowed: with a picture; a film has no lens")
+    text, header = read_or_new_scene(scene, film), read_header(film)
+    for warning in header_warnings(film, header):
+        print(printable_line(f"warning: {warning}"), file=sys.stderr)
+
+    def announce(address: str) -> None:
+        line = f"{film}: {address} {_open(address)}; Ctrl-C ends it"
+        print(printable_line(line), flush=True)
+
+    with suppress(KeyboardInterrupt):
+        film_editor.edit_film(film, header, text, announce)
+    return 0
+
+
+def _open(address: str) -> str:
+    """Open an address in a browser if there is one, and return words that say so."""
+    is_opened = _has_browser(os.environ) and webbrowser.open(address)
+    return "opened in the browser" if is_opened else "open it in a browser"
 
 
 def _write(picture: Path, scene: Path | None, views: str | None) -> Path:

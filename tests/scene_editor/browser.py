@@ -17,7 +17,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
-from tests.vectors.browser import CHROMIUM_FLAGS, TIMEOUT_S
+from tests.vectors.browser import CHROMIUM_FLAGS, LOOPBACK_FLAGS, TIMEOUT_S
 
 WIDTH_PX, HEIGHT_PX = 1000, 760
 PHONE_PX = (360, 740)
@@ -29,16 +29,17 @@ Place = tuple[float, float]
 
 
 class EditorPage:
-    """The page, opened from a file. `clicks` and `keys` count what a person did."""
+    """The page, opened from a file or an address on loopback. `clicks` and `keys` count what a person did."""
 
-    def __init__(self, page: Path, folder: Path) -> None:
+    def __init__(self, page: Path | str, folder: Path) -> None:
         chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
         if chromium is None or driver is None:
             pytest.skip("needs Debian's chromium and chromium-driver")
         options = webdriver.ChromeOptions()
         options.binary_location = chromium
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-        for flag in (*CHROMIUM_FLAGS, f"--user-data-dir={folder / 'profile'}"):
+        flags = LOOPBACK_FLAGS if isinstance(page, str) else CHROMIUM_FLAGS
+        for flag in (*flags, f"--user-data-dir={folder / 'profile'}"):
             options.add_argument(flag)
         self.driver = webdriver.Chrome(options=options, service=Service(driver))
         self.downloads = folder / "downloads"
@@ -52,13 +53,14 @@ class EditorPage:
         self._page = page
         self.open()
 
-    def open(self, page: Path | None = None) -> None:
+    def open(self, page: Path | str | None = None) -> None:
         """Open the page again, as it was, in English, on a wide screen."""
         self.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
         self.driver.set_window_size(WIDTH_PX, HEIGHT_PX)
         # Without the question whether to leave a scene that is not saved.
         self.driver.get("about:blank")
-        self.driver.get((page or self._page).as_uri())
+        page = page or self._page
+        self.driver.get(page if isinstance(page, str) else page.as_uri())
         # A browser that cannot ask for a place downloads; the dialogue of one that can is no part of the page.
         self.driver.execute_script("window.showSaveFilePicker = undefined")
         self.clicks = self.keys = 0
@@ -76,9 +78,11 @@ class EditorPage:
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
         self.settle()
 
-    def wait_until(self, condition: Callable[[], bool]) -> None:
+    def wait_until(
+        self, condition: Callable[[], bool], timeout_s: float = TIMEOUT_S, poll_s: float = 0.02
+    ) -> None:
         """Wait for what must come."""
-        wait = WebDriverWait(self.driver, TIMEOUT_S, poll_frequency=0.02)
+        wait = WebDriverWait(self.driver, timeout_s, poll_frequency=poll_s)
         wait.until(lambda _: condition())
 
     def settle(self) -> None:
@@ -261,7 +265,8 @@ class EditorPage:
             for entry in entries
             if entry["message"]["method"] == "Network.requestWillBeSent"
         ]
-        return [url for url in urls if not url.startswith(OWN_SCHEMES)]
+        own = (*OWN_SCHEMES, self._page) if isinstance(self._page, str) else OWN_SCHEMES
+        return [url for url in urls if not url.startswith(own)]
 
     def close(self) -> None:
         self.driver.quit()

@@ -8,6 +8,7 @@ import sys
 import zlib
 from pathlib import Path
 
+import cv2
 import pytest
 
 from agent.base.errors import UserError
@@ -43,6 +44,23 @@ def png(width_px: int, height_px: int) -> bytes:
     )
 
 
+def webp(chunk: bytes, content: bytes) -> bytes:
+    """A WebP of one chunk."""
+    riff = b"WEBP" + chunk + struct.pack("<I", len(content)) + content + bytes(len(content) % 2)
+    return b"RIFF" + struct.pack("<I", len(riff)) + riff
+
+
+def vp8(width_px: int, height_px: int) -> bytes:
+    """The head of a lossy WebP that claims a size, with no picture in it."""
+    return webp(b"VP8 ", b"\x30\x01\x00\x9d\x01\x2a" + struct.pack("<2H", width_px, height_px))
+
+
+def vp8x(width_px: int, height_px: int) -> bytes:
+    """The head of an extended WebP that claims a size, with no picture in it."""
+    size = [(side - 1).to_bytes(3, "little") for side in (width_px, height_px)]
+    return webp(b"VP8X", bytes(4) + b"".join(size))
+
+
 def test_the_page_is_opened_in_the_browser(tmp_path: Path) -> None:
     write_picture(tmp_path / "street north.jpg")
     opened = tmp_path / "opened"
@@ -74,7 +92,7 @@ def test_a_second_run_replaces_the_page(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "not a picture that can be used; allowed: JPEG, PNG"),
+        (b"", "not a picture that can be used; allowed: JPEG, PNG, WebP"),
         (b"GIF89a", "not a picture that can be used"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not a picture that can be used"),
         (b"\xff\xd8\xff", "not a whole picture"),
@@ -84,8 +102,18 @@ def test_a_second_run_replaces_the_page(tmp_path: Path) -> None:
         (png(16_000, 16_000), "16000 x 16000 pixels; allowed: "),
         (png(0, 0), "not a whole picture"),
         (png(2**32 - 1, 2**32 - 1), "4294967295 x 4294967295 pixels"),
+        (b"RIFF\x04\0\0\0WEBP", "not a whole picture"),
+        (webp(b"ALPH", bytes(40)), "not a whole picture"),
+        (vp8(100, 100), "not a whole picture"),
+        (vp8(16_000, 16_000), "16000 x 16000 pixels; allowed: "),
+        (vp8x(2**24, 1), "16777216 x 1 pixels; allowed: "),
+        (webp(b"VP8L", b"\x2f\xff\xff\xff\x0f" + bytes(8)), "16384 x 16384 pixels; allowed: "),
+        (b"RIFF\x10\0\0\0WAVE" + bytes(40), "not a picture that can be used"),
     ],
-    ids=["empty", "gif", "svg", "jpeg", "png", "no data", "wide", "large", "none", "bomb"],
+    ids=[
+        *("empty", "gif", "svg", "jpeg", "png", "no data", "wide", "large", "none", "bomb"),
+        *("webp", "webp alpha", "webp no data", "webp large", "webp wide", "webp bomb", "wave"),
+    ],
 )  # fmt: skip
 def test_a_picture_that_is_none_is_refused_in_one_line(
     tmp_path: Path, content: bytes, message: str
@@ -97,6 +125,23 @@ def test_a_picture_that_is_none_is_refused_in_one_line(
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("quality", [80, 101], ids=["lossy", "lossless"])
+def test_a_picture_may_be_webp(tmp_path: Path, quality: int) -> None:
+    ramp = read_image(write_picture(tmp_path / "street.png", 320, 240))
+    file = tmp_path / "street.webp"
+    file.write_bytes(cv2.imencode(".webp", ramp, [cv2.IMWRITE_WEBP_QUALITY, quality])[1].tobytes())
+    picture = read_picture(file)
+    assert (picture.width_px, picture.height_px) == (320, 240)
+    assert picture.jpeg.startswith(b"\xff\xd8\xff")
+    # With a chunk of the extended form before it, as cameras write it for EXIF.
+    content = file.read_bytes()
+    plain = content[12:]
+    size = [(side - 1).to_bytes(3, "little") for side in (320, 240)]
+    extended = b"VP8X" + struct.pack("<I", 10) + bytes(4) + b"".join(size) + plain
+    file.write_bytes(b"RIFF" + struct.pack("<I", 4 + len(extended)) + b"WEBP" + extended)
+    assert (read_picture(file).width_px, read_picture(file).height_px) == (320, 240)
 
 
 def test_metadata_of_the_picture_stays_out_of_the_page(tmp_path: Path) -> None:
@@ -122,6 +167,19 @@ def test_a_phones_picture_is_turned_as_its_exif_orientation_says(tmp_path: Path)
     # The ramp rose from left to right: a quarter turn clockwise makes it rise from top to bottom.
     rows = read_image(file).mean(axis=(1, 2))
     assert rows[0] + 50 < rows[-1]
+
+
+def test_a_film_has_no_lens_and_one_that_is_none_is_named(tmp_path: Path) -> None:
+    film = tmp_path / "street.MP4"
+    film.write_bytes(b"no film")
+    done = run(film, "--views", "around=around.toml", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "vigie: --views: allowed: with a picture; a film has no lens\n"
+    done = run(film, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert str(film) in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == [film]
 
 
 def test_a_scene_with_mistakes_is_for_the_editor(tmp_path: Path) -> None:

@@ -72,6 +72,7 @@ def test_counts_grow_with_the_time_up_to_those_of_the_traffic_counts(
         "direction": "to the right",
         "so_far": 1,
         "total": 1,
+        "labels": [["car", 1]],
         "speeds": ["0-10 1"],
     }
     assert by_line["gate", "to the left"]["so_far"] == 1
@@ -100,6 +101,7 @@ def test_speeds_are_those_of_all_labels_and_minutes_by_band() -> None:
     )
     ((row,),) = run_views({"do": "counts", "text": text, "t_s": [0.0]})[0]
     assert row["speeds"] == ["30-40 7", "200+ 1"]
+    assert row["labels"] == [["car", 18]]
 
 
 @pytest.mark.parametrize(

@@ -90,11 +90,11 @@ def test_a_click_on_an_event_shows_the_film_and_the_track_at_it(replay: EditorPa
     (crossing,) = [
         row for row in page.find_all(".replay-events button") if "to the right" in row.text
     ]
-    assert shown_line(page, "gate") == ["0", "1", "0-10 1"]
+    assert shown_line(page, "gate") == ["0", "1 (car 1)", "0-10 1"]
     crossing.click()
     left_px = (0.5 - 0.05) * PICTURE_PX[0]
     wait_for_film(page, 1, left_px)
-    assert shown_line(page, "gate") == ["1", "1", "0-10 1"]
+    assert shown_line(page, "gate") == ["1", "1 (car 1)", "0-10 1"]
     assert crossing.get_attribute("aria-current") == "time"
     assert "0:03.0, crossing · gate · to the right, car" in page.status()
     (box,) = [box for box in page.run(BOXES) if box["track"] == 1]

@@ -27,6 +27,12 @@ CHROMIUM_FLAGS = (
     "--host-resolver-rules=MAP * ~NOTFOUND",
 )
 
+LOOPBACK_FLAGS = (
+    *CHROMIUM_FLAGS[:-1],
+    # The page's address is a number: any name would be a request to elsewhere.
+    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
+)
+
 
 class VerifierPage:
     """The page, opened from a file."""

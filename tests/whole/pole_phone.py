@@ -14,18 +14,13 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
-from tests.vectors.browser import CHROMIUM_FLAGS, TIMEOUT_S
+from tests.vectors.browser import LOOPBACK_FLAGS, TIMEOUT_S
 from tests.whole.pole_page_box import without_isolates
 
 WIDTH_PX, HEIGHT_PX = 360, 740
 POLL_S = 0.2
 """Of what the page shows. More often would keep it from its own work on a machine that is busy."""
-_FLAGS = (
-    *(flag for flag in CHROMIUM_FLAGS if not flag.startswith("--host-resolver-rules")),
-    # The page's address is a number: any name would be a request to elsewhere.
-    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
-    "--ignore-certificate-errors",
-)
+_FLAGS = (*LOOPBACK_FLAGS, "--ignore-certificate-errors")
 _FIND = """
     const [name, within] = arguments;
     const named = (one) => (one.getAttribute("aria-label") ?? one.innerText ?? "").replace(/[\u2068\u2069]/g, "").trim();
