@@ -234,6 +234,7 @@ def labelled_vehicles(film: str) -> list[MovingVehicle]:
             ),
         )
         for one in labels.crossings
+        if one.position is not None
         if one.is_sure and not one.is_at_edge and one.label not in ("person", "bicycle")
     ]
 

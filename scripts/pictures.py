@@ -46,7 +46,7 @@ from centre.replay import ReplayRequest, replay
 from centre.scene_page import write_scene_page
 from centre.store import CentreStore
 from drivers.media import Frame
-from scripts.count_pictures import take_report
+from scripts.count_pictures import take_count_by_eye, take_report
 from scripts.editor_pictures import take_views
 from scripts.pole_pictures import take_phones
 from scripts.terminal_window import TerminalWindow
@@ -357,6 +357,11 @@ def take_count(folder: Path) -> None:
     _write_jpeg("count-report.jpg", take_report(folder, STREET_SCENE))
 
 
+def take_eye(folder: Path) -> None:
+    """The page of `vigie validate count`: the film with its line, keys, and a difference of two people."""
+    _write_jpeg("count-by-eye.jpg", take_count_by_eye(folder, STREET_SCENE))
+
+
 def _start_broker(folder: Path, stack: ExitStack) -> Mosquitto:
     broker = Mosquitto(folder)
     stack.callback(broker.stop, signal.SIGKILL)
@@ -421,6 +426,7 @@ PICTURES: dict[str, Callable[[Path], None]] = {
     "verify": take_verify,
     "pole": take_pole,
     "count": take_count,
+    "count-by-eye": take_eye,
 }
 
 if __name__ == "__main__":

@@ -64,14 +64,14 @@ def assemble_page(
     program, style = assemble_program(), read_source("page.css")
     content = {"picture": _picture_data(picture), "scene": scene, "data": data or {}}
     policy = (
-        f"default-src 'none'; script-src '{_hash_source(program)}'; style-src '{_hash_source(style)}'; "
+        f"default-src 'none'; script-src '{hash_source(program)}'; style-src '{hash_source(style)}'; "
         f"img-src data: blob:; {_SERVED_SOURCES if is_served else _SOURCES}; base-uri 'none'; form-action 'none'"
     )
     return string.Template(read_source("page.html")).substitute(
         policy=policy,
         style=style,
-        texts=_json_block({name: load_texts(name) for name in LANGUAGES}),
-        content=_json_block(content),
+        texts=json_block({name: load_texts(name) for name in LANGUAGES}),
+        content=json_block(content),
         program=program,
     )
 
@@ -140,11 +140,12 @@ def _identifier(path: str) -> str:
     return "module_" + re.sub(r"\W", "_", path.removesuffix(".js"))
 
 
-def _hash_source(text: str) -> str:
+def hash_source(text: str) -> str:
+    """Return the source of a script or a style for a policy (CSP): its digest."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
-def _json_block(value: object) -> str:
+def json_block(value: object) -> str:
     """Return JSON that no browser takes for the end of its block."""
     return msgspec.json.encode(value).decode().replace("<", "\\u003c")
 

@@ -1,24 +1,19 @@
 """`vigie scene edit PICTURE|FILM [SCENE]`: opens the scene editor on a picture of a camera, or on a film."""
 
 import argparse
-import os
 import sys
-import webbrowser
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from agent.base.errors import UserError
 from centre import film_editor
+from centre.cli.browser import open_in_browser
 from centre.count.film_list import SUFFIXES
 from centre.film_player import header_warnings, read_header
 from centre.fisheye_views import FisheyeViews, read_views
 from centre.preset_page import write_preset_page
 from centre.scene_page import read_or_new_scene, write_scene_page
 from drivers.local_wire import printable_line
-
-_GRAPHICAL = ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY")
-"""With none of these a Linux machine has at most a browser of text, which would take over the terminal."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +47,7 @@ def _edit(args: argparse.Namespace) -> int:
     if args.picture.suffix.lower() in SUFFIXES:
         return _edit_film(args.picture, args.scene, args.views)
     path = _write(args.picture, args.scene, args.views)
-    print(f"{path}: {_open(path.resolve().as_uri())}")
+    print(f"{path}: {open_in_browser(path.resolve().as_uri())}")
     return 0
 
 
@@ -64,18 +59,12 @@ def _edit_film(film: Path, scene: Path | None, views: str | None) -> int:
         print(printable_line(f"warning: {warning}"), file=sys.stderr)
 
     def announce(address: str) -> None:
-        line = f"{film}: {address} {_open(address)}; Ctrl-C ends it"
+        line = f"{film}: {address} {open_in_browser(address)}; Ctrl-C ends it"
         print(printable_line(line), flush=True)
 
     with suppress(KeyboardInterrupt):
         film_editor.edit_film(film, header, text, announce)
     return 0
-
-
-def _open(address: str) -> str:
-    """Open an address in a browser if there is one, and return words that say so."""
-    is_opened = _has_browser(os.environ) and webbrowser.open(address)
-    return "opened in the browser" if is_opened else "open it in a browser"
 
 
 def _write(picture: Path, scene: Path | None, views: str | None) -> Path:
@@ -97,7 +86,3 @@ def _read_views(word: str | None) -> FisheyeViews | None:
     if not file:
         raise UserError(f"--views {word!r}: allowed: CAMERA=FILE")
     return read_views(camera, Path(file))
-
-
-def _has_browser(environ: Mapping[str, str]) -> bool:
-    return sys.platform in {"darwin", "win32"} or any(environ.get(name) for name in _GRAPHICAL)

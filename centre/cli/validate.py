@@ -1,4 +1,4 @@
-"""`vigie validate CLIPS`: counts of labelled films against their labels."""
+"""`vigie validate CLIPS`: counts of labelled films against their labels; `vigie validate count CLIP` makes the labels."""
 
 import argparse
 import sys
@@ -17,6 +17,7 @@ from agent.cli.output import progress_bar
 from agent.config.names import Name
 from agent.detection.model_card import ModelRefused
 from agent.detection.scene import Scene, load_scene
+from centre.cli import validate_count
 from centre.cli.detect import add_model_argument
 from centre.film_player import DETECT_FPS
 from centre.proof_file import write_proof
@@ -39,15 +40,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.description = (
         "Counts the crossings of labelled films as a box does, compares them with the labels, and writes one page. "
-        "Returns 1 if a limit is not kept. See docs/validate.md."
+        "Returns 1 if a limit is not kept. `vigie validate count CLIP` makes the labels: a person counts a film by keys. "
+        "See docs/validate.md."
+    )
+    parser.usage = (
+        "vigie validate CLIPS --truth TRUTH.json --out DIR [OPTIONS]\n"
+        "       vigie validate count CLIP --scene SCENE.toml [--line NAME] (--by PERSON | --compare PERSON PERSON)"
     )
     parser.add_argument("clips", metavar="CLIPS", type=Path, help="the folder of the films")
+    parser.add_argument("clip", metavar="CLIP", type=Path, nargs="?", help=argparse.SUPPRESS)
     parser.add_argument(
-        "--truth", metavar="TRUTH.json", type=Path, required=True, help="the labels of all films"
+        "--truth",
+        metavar="TRUTH.json",
+        type=Path,
+        nargs="+",
+        help="the labels of all films, in one file or several",
     )
-    parser.add_argument(
-        "--out", metavar="DIR", type=Path, required=True, help="the folder of the page"
-    )
+    parser.add_argument("--out", metavar="DIR", type=Path, help="the folder of the page")
     parser.add_argument(
         "--against",
         metavar="MODEL",
@@ -66,14 +75,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "proof", "write proof.toml, which vigie configure sends to the box: all three"
     )
     proof.add_argument("--camera", metavar="NAME", help="the camera of the box")
-    proof.add_argument("--scene", metavar="SCENE.toml", type=Path, help="the scene in force there")
-    proof.add_argument("--by", metavar="PERSON", help="the person who vouches for the labels")
+    proof.add_argument(
+        "--scene", metavar="SCENE.toml", type=Path, help="the scene in force there, or of the count"
+    )
+    proof.add_argument(
+        "--by", metavar="PERSON", help="the person who vouches for the labels, or counts"
+    )
+    validate_count.add_arguments(parser)
     add_model_argument(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Validate, and print the figures. Return 1 if a limit is not kept, or a model is refused."""
+    if args.clip is not None:
+        return validate_count.run(args)
+    for option in ("line", "compare"):
+        if getattr(args, option):
+            raise UserError(f"validate: --{option}: allowed: with {validate_count.WORD} CLIP")
+    for option, value in (("--truth", args.truth), ("--out", args.out)):
+        if value is None:
+            raise UserError(f"validate: {option}: missing; it has to be given")
     scene = _read_scene(args)
     labelled = find_clips(args.clips, args.truth, scene)
     try:

@@ -3,8 +3,6 @@
 All three languages are in it: the texts as they are written here, and page/report.js for a change.
 """
 
-import base64
-import hashlib
 import string
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,6 +13,7 @@ from agent.base.model import LABELS, Label
 from agent.base.speed_bands import BAND_KM_H, MOTOR_VEHICLES, V85_MIN_COUNT, describe_band
 from agent.detection.scene import SceneLine
 from agent.faults.texts import LANGUAGES, Language
+from agent.scene_editor.assemble import hash_source, json_block
 from centre.count import plots
 from centre.count.report_elements import (
     COLUMN_HEAD,
@@ -71,7 +70,7 @@ def render_report(
         read_source("report.js"),
     )
     policy = (
-        f"default-src 'none'; script-src '{_hash_source(program)}'; style-src '{_hash_source(style)}'; "
+        f"default-src 'none'; script-src '{hash_source(program)}'; style-src '{hash_source(style)}'; "
         "img-src data:; base-uri 'none'; form-action 'none'"
     )
     counts = _CountSections(elements, result)
@@ -96,7 +95,7 @@ def render_report(
         style=style,
         title=load_texts(language)["title"],
         body="\n".join(body),
-        texts=_json_block({name: load_texts(name) for name in LANGUAGES}),
+        texts=json_block({name: load_texts(name) for name in LANGUAGES}),
         program=program,
     )
 
@@ -441,12 +440,3 @@ def _render_warning(warning: str) -> str:
 def _percent(share: float) -> int:
     """Return a share in percent, of which 0 is none at all."""
     return max(1, round(100 * share)) if share else 0
-
-
-def _hash_source(text: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
-
-
-def _json_block(value: object) -> str:
-    """Return JSON that no browser takes for the end of its block."""
-    return msgspec.json.encode(value).decode().replace("<", "\\u003c")

@@ -28,6 +28,9 @@ MAX_JPEG_BYTES = 40_000
 _MARK_RADIUS_RATIO = 0.06
 _MARK_COLOUR = (255, 80, 60)
 
+Moment = tuple[float, float | None]
+"""A time in seconds, and a place on the line or None."""
+
 
 class ClipRun(msgspec.Struct, frozen=True, kw_only=True):
     """The counts of a clip, its light, and what they cost. `limits`: why a box would not trust them."""
@@ -84,28 +87,29 @@ def _crossings(events: Iterable[Event]) -> Iterator[ReportedCrossing]:
 
 
 def read_marked_pictures(
-    path: Path, scene: Scene, moments: Collection[tuple[float, float]]
-) -> Iterator[tuple[tuple[float, float], bytes]]:
-    """Yield a JPEG for each moment, a time in seconds and a place on the line, with the line and a circle at that place.
+    path: Path, scene: Scene, moments: Collection[Moment]
+) -> Iterator[tuple[Moment, bytes]]:
+    """Yield a JPEG for each moment, with the line and a circle at its place.
 
     A moment without a picture is left out. Raises: DriverError if the film cannot be opened.
     """
-    rising = sorted(moments)
+    rising = sorted(moments, key=lambda moment: moment[0])
     stills = read_stills(path, scene.masks, [t_s for t_s, _ in rising])
     for moment, frame in zip(rising, stills, strict=True):
         if frame is not None:
             yield moment, _draw(frame, scene.line[0], moment[1])
 
 
-def _draw(frame: Frame, line: SceneLine, position: float) -> bytes:
+def _draw(frame: Frame, line: SceneLine, position: float | None) -> bytes:
     region = image.full_region(frame)
     width_px, height_px = region.w, region.h
     picture = image.crop_rgb(frame, region, (width_px, height_px))
     start, end = ((point.x * width_px, point.y * height_px) for point in (line.start, line.to))
     draw_outline(picture, (start, end), WHITE, 1, closed=False)
-    centre = tuple(round(a + (b - a) * position) for a, b in zip(start, end, strict=True))
-    radius = max(6, round(_MARK_RADIUS_RATIO * width_px))
-    cv2.circle(picture, centre, radius, _MARK_COLOUR, 2, cv2.LINE_AA)
+    if position is not None:
+        centre = tuple(round(a + (b - a) * position) for a, b in zip(start, end, strict=True))
+        radius = max(6, round(_MARK_RADIUS_RATIO * width_px))
+        cv2.circle(picture, centre, radius, _MARK_COLOUR, 2, cv2.LINE_AA)
     return encode_jpeg(
         np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), np.uint8), MAX_JPEG_BYTES
     )

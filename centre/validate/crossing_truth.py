@@ -1,5 +1,6 @@
 """Crossings of labelled films, as people have counted them: the file that `docs/validate.md` describes."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,7 +20,7 @@ MAX_CLIP_S = 86_400
 
 Direction = Literal["A->B", "B->A"]
 """A is on the left hand of the way along the line, as seen on the picture."""
-_ClipName = Annotated[
+ClipName = Annotated[
     str,
     msgspec.Meta(
         pattern=r"^[^/\x00-\x1f\x7f]{1,200}$(?!\n)",
@@ -28,12 +29,37 @@ _ClipName = Annotated[
 ]
 _Unit = Annotated[float, msgspec.Meta(ge=0, le=1)]
 _Text = Annotated[str, msgspec.Meta(max_length=2000)]
+People = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[^\x00-\x1f\x7f]{1,200}$(?!\n)",
+        extra={"allowed": "one line of 1 to 200 characters"},
+    ),
+]
+"""The person who has counted, or the people."""
 _ToleranceS = Annotated[float, msgspec.Meta(gt=0, le=10)]
 _TimeS = Annotated[float, msgspec.Meta(ge=0, le=MAX_CLIP_S)]
 _Position = Annotated[float, msgspec.Meta(ge=-0.1, le=1.1)]
 
+MAX_UNCOUNTED_S = 1.0
+"""At the end of a clip that has been counted: its last picture is shown before its length is over."""
 TOLERANCE_S = 0.3
 """Largest difference in time of a count and its crossing, unless the crossing states its own."""
+
+
+class CrossingClaim(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    rename={"direction": "dir", "label": "class"},
+):
+    """The crossing as one of two people has counted it, or neither direction nor class if they have counted none."""
+
+    by: People
+    direction: Direction | None = None
+    label: Label | None = None
 
 
 class TrueCrossing(
@@ -41,6 +67,7 @@ class TrueCrossing(
     frozen=True,
     kw_only=True,
     forbid_unknown_fields=True,
+    omit_defaults=True,
     rename={
         "t_s": "t",
         "position": "pos",
@@ -55,12 +82,13 @@ class TrueCrossing(
 ):
     """One road user that crosses the line: `t_s` is when the centre of the whole visible object is on it.
 
-    `position` is 0 at the line's first point and 1 at its second. A crossing that is not sure may count or not. One at
-    the edge is too near to the clip's begin or end for a tracker. `motion` and `note` are for people.
+    `position` is 0 at the line's first point and 1 at its second, None if it is not known. A crossing that is not sure
+    may count or not. One at the edge is too near to the clip's begin or end for a tracker. `claims` has the counts of two
+    people that differ and are not settled. `motion` and `note` are for people.
     """
 
     t_s: _TimeS
-    position: _Position
+    position: _Position | None = None
     direction: Direction
     label: Label
     is_sure: bool
@@ -68,6 +96,7 @@ class TrueCrossing(
     is_label_sure: bool = True
     is_occluded: bool = False
     tolerance_s: _ToleranceS = TOLERANCE_S
+    claims: Annotated[tuple[CrossingClaim, ...], msgspec.Meta(max_length=2)] = ()
     motion: _Text = ""
     note: _Text = ""
 
@@ -77,6 +106,7 @@ class IgnoredCrossing(
     frozen=True,
     kw_only=True,
     forbid_unknown_fields=True,
+    omit_defaults=True,
     rename={"t_s": "t", "position": "pos", "direction": "dir", "tolerance_s": "t_tol"},
 ):
     """A road user that touches the line and does not cross it: a count of it is forgiven. `why` is for people."""
@@ -93,11 +123,12 @@ class ClipTruth(
     frozen=True,
     kw_only=True,
     forbid_unknown_fields=True,
-    rename={"duration_s": "duration", "ignored": "dont_care"},
+    omit_defaults=True,
+    rename={"duration_s": "duration", "ignored": "dont_care", "counted_s": "counted"},
 ):
     """The crossings of one line in one clip, in 0..1 of the picture. `view` names what the camera showed, by default the clip.
 
-    `line_note`, `scene_note` and `totals` are for people.
+    `counted_s` is the time up to which the clip has been counted, None if it is the whole. `by`, `line_note`, `scene_note` and `totals` are for people.
     """
 
     line: tuple[_Unit, _Unit, _Unit, _Unit]
@@ -114,11 +145,18 @@ class ClipTruth(
         ]
         | None
     ) = None
+    counted_s: _TimeS | None = None
+    by: People | None = None
     fps: Annotated[float, msgspec.Meta(gt=0, le=1000)] | None = None
     size: tuple[int, int] | None = None
     line_note: _Text = ""
     scene_note: _Text = ""
     totals: dict[str, Any] = {}
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the clip has been counted to its end."""
+        return self.counted_s is None or self.counted_s >= self.duration_s - MAX_UNCOUNTED_S
 
     def __post_init__(self) -> None:
         """Raise ValueError if the line has no length, or a crossing is after the clip's end."""
@@ -157,7 +195,21 @@ def decode_truth(data: bytes, label: str) -> dict[str, ClipTruth]:
         raise UserError(
             f"{label}: tables in tables; allowed: at most {checked_convert.MAX_DEPTH} levels"
         )
-    truth = checked_convert.convert(document, dict[_ClipName, ClipTruth], label)
+    truth = checked_convert.convert(document, dict[ClipName, ClipTruth], label)
     if not 1 <= len(truth) <= MAX_CLIPS:
         raise UserError(f"{label}: {len(truth)} clips; allowed: 1 to {MAX_CLIPS}")
     return truth
+
+
+def encode_truth(truth: Mapping[str, ClipTruth]) -> bytes:
+    """Return the file of labels; `decode_truth` returns the same from it."""
+    return msgspec.json.format(msgspec.json.encode(truth), indent=1) + b"\n"
+
+
+def check_whole(name: str, clip: ClipTruth, label: str) -> None:
+    """Raise UserError that begins with `label` if a clip has been counted in part."""
+    if not clip.is_whole:
+        raise UserError(
+            f"{label}: {name}: counted up to {clip.counted_s:.1f} s of {clip.duration_s:.1f}; "
+            "allowed: a clip that has been counted to its end"
+        )

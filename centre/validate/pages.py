@@ -136,7 +136,7 @@ def _tables(report: ValidationReport) -> Iterator[_Table]:
         "Wrong counts, worst clips first",
         ("Clip", "Wrong", "Class", "Direction", "At, s", "Place on the line"),
         tuple(
-            (w.clip, w.kind, w.label, w.direction, f"{w.t_s:.2f}", f"{w.position:.2f}")
+            (w.clip, w.kind, w.label, w.direction, f"{w.t_s:.2f}", _place(w.position))
             for w in model.worst
         ),
         4,
@@ -220,6 +220,10 @@ def _compared(row: GroupRow, other: GroupRow) -> tuple[str, ...]:
     name = row.grouping if row.grouping == "all" else f"{row.grouping} {row.name}"
     ours, theirs = row.loose.f1, other.loose.f1
     return "F1", name, percent(ours), percent(theirs), f"{100 * (ours - theirs):+.1f} points"
+
+
+def _place(position: float | None) -> str:
+    return "-" if position is None else f"{position:.2f}"
 
 
 def _describe(wrong: WrongCount) -> str:

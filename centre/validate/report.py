@@ -68,14 +68,14 @@ class ClipRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WrongCount(msgspec.Struct, frozen=True, kw_only=True):
-    """A crossing that was missed, or one that was counted and did not happen."""
+    """A crossing that was missed, or one that was counted and did not happen. `position` is None if no label states it."""
 
     clip: str
     kind: Literal["missed", "extra"]
     t_s: float
     label: Label
     direction: str
-    position: float
+    position: float | None
 
 
 class ModelFigures(msgspec.Struct, frozen=True, kw_only=True):
@@ -238,7 +238,7 @@ def worst_counts(clips: Iterable[ScoredClip]) -> tuple[WrongCount, ...]:
                 t_s=round(one.t_s, 2),
                 label=one.label,
                 direction=one.direction,
-                position=round(one.position, 3),
+                position=None if one.position is None else round(one.position, 3),
             )
             for kind, one in sorted(wrong, key=lambda pair: pair[1].t_s)
         ]

@@ -7,6 +7,7 @@ import msgspec
 
 from agent.base.model import Label
 from centre.validate.crossing_truth import ClipTruth, IgnoredCrossing, TrueCrossing
+from centre.validate.matching import match_one_to_one
 
 Z_95 = 1.959964
 """Standard deviations of a normal distribution that hold 95 % of it."""
@@ -135,27 +136,14 @@ def unverifiable_share(truths: Iterable[ClipTruth]) -> float:
 def _match_crossings(
     counted: Sequence[ReportedCrossing], truth: Sequence[TrueCrossing | IgnoredCrossing]
 ) -> dict[int, int]:
-    """Return the largest one-to-one match, by augmenting paths; nearest candidates are tried first."""
-    edges: list[list[int]] = []
+    """Return the largest one-to-one match, nearest candidates first. One whose place is not known is at any."""
+    candidates: list[list[int]] = []
     for c in counted:
         near = []
         for j, t in enumerate(truth):
-            dt, dp = abs(c.t_s - t.t_s) / t.tolerance_s, abs(c.position - t.position)
+            dt = abs(c.t_s - t.t_s) / t.tolerance_s
+            dp = 0.0 if t.position is None else abs(c.position - t.position)
             if c.direction == t.direction and dt <= 1 and dp <= TOLERANCE_POSITION:
                 near.append((dt + dp / TOLERANCE_POSITION, j))
-        edges.append([j for _, j in sorted(near)])
-    owner: dict[int, int] = {}
-
-    def assign(i: int, tried: set[int]) -> bool:
-        for j in edges[i]:
-            if j in tried:
-                continue
-            tried.add(j)
-            if j not in owner or assign(owner[j], tried):
-                owner[j] = i
-                return True
-        return False
-
-    for i in range(len(counted)):
-        assign(i, set())
-    return {i: j for j, i in owner.items()}
+        candidates.append([j for _, j in sorted(near)])
+    return match_one_to_one(candidates)

@@ -1,6 +1,6 @@
 """Validation of a model: the counts of labelled clips against their labels, and the folder of its page."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,11 +11,11 @@ from agent.base.atomic_file import replace_atomically
 from agent.base.errors import UserError
 from agent.base.file_read import read_regular_file
 from agent.base.json_decode import JsonDecoder, MalformedJson
-from agent.base.sha256 import file_sha256_hex
+from agent.base.sha256 import file_sha256_hex, sha256_hex
 from agent.detection.model_card import find_model
 from agent.detection.scene import Scene
 from centre.validate.clip_run import read_marked_pictures, run_clip
-from centre.validate.crossing_truth import ClipTruth, read_truth
+from centre.validate.crossing_truth import ClipTruth, check_whole, read_truth
 from centre.validate.pages import to_html, to_markdown
 from centre.validate.report import (
     LimitName,
@@ -57,20 +57,28 @@ class LabelledClips(NamedTuple):
     truth_sha256: str
 
 
-def find_clips(folder: Path, truth: Path, scene: Scene | None = None) -> LabelledClips:
-    """Return the clips that the labels name, with their lines in a camera's scene if that is given.
+def find_clips(folder: Path, truths: Sequence[Path], scene: Scene | None = None) -> LabelledClips:
+    """Return the clips that the labels in one file or several name, with their lines in a camera's scene if that is given.
 
-    Raises: UserError if one is not in the folder, or twice, or its line is not in the scene, or clips in a scene show
+    Raises: UserError if one is not in the folder, or twice, or counted in part, or its line is not in the scene, or clips in a scene show
     several views.
     """
-    labels = read_truth(truth)
+    labels: dict[str, ClipTruth] = {}
+    for truth in truths:
+        for name, clip in read_truth(truth).items():
+            if name in labels:
+                raise UserError(
+                    f"truth {str(truth)!r}: {name!r} is in another file too; allowed: once"
+                )
+            check_whole(name, clip, f"truth {str(truth)!r}")
+            labels[name] = clip
     views = sorted({clip.view or name for name, clip in labels.items()})
     if scene is not None and len(views) > 1:
         raise UserError(
-            f"truth {str(truth)!r}: {len(views)} views ({', '.join(views)}); allowed: one, which the camera shows"
+            f"truth {str(truths[0])!r}: {len(views)} views ({', '.join(views)}); allowed: one, which the camera shows"
         )
     try:
-        digest, files = file_sha256_hex(truth), sorted(folder.iterdir())
+        digests, files = [file_sha256_hex(truth) for truth in truths], sorted(folder.iterdir())
     except OSError as error:
         raise UserError(f"{error.filename}: {error.strerror}") from error
     clips = {}
@@ -86,6 +94,7 @@ def find_clips(folder: Path, truth: Path, scene: Scene | None = None) -> Labelle
         else:
             counted = scene_with_line(name, clip, scene)
             clips[name] = LabelledClip(films[0], of_counted_classes(clip, counted), counted)
+    digest = digests[0] if len(digests) == 1 else sha256_hex("".join(sorted(digests)).encode())
     return LabelledClips(clips, digest)
 
 

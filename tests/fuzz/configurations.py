@@ -146,8 +146,17 @@ TRUTH = msgspec.json.encode(
             "line": [0.1, 0.5, 0.9, 0.5],
             "duration": 10.5,
             "view": "gate",
+            "by": "amina, jonas",
+            "counted": 10.0,
             "crossings": [
-                {"t": 1.0, "pos": 0.5, "dir": "A->B", "class": "car", "sure": True, "t_tol": 0.6}
+                {"t": 1.0, "pos": 0.5, "dir": "A->B", "class": "car", "sure": True, "t_tol": 0.6},
+                {
+                    "t": 2.0,
+                    "dir": "A->B",
+                    "class": "car",
+                    "sure": False,
+                    "claims": [{"by": "amina", "dir": "A->B", "class": "car"}, {"by": "jonas"}],
+                },
             ],
             "dont_care": [{"t": 9.0, "pos": 0.1, "dir": "B->A", "why": "stands on the line"}],
             "totals": {"n_sure": 1},

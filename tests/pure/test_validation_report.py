@@ -69,7 +69,7 @@ def count(t_s: float, direction: str = "A->B", label: Label = "car") -> Reported
             {"crossings": [SURE | {"dir": "up"}]},
             "street.crossings[0].dir = 'up': allowed: 'A->B', 'B->A'",
         ),
-        ({"crossings": [{"t": 1.0}]}, "street.crossings[0].pos: missing; it has to be given"),
+        ({"crossings": [{"t": 1.0}]}, "street.crossings[0].dir: missing; it has to be given"),
         (
             {"line": [0.1, 0.5, 0.1, 0.5]},
             "street: line: both points are the same; allowed: two points",
@@ -114,6 +114,19 @@ def test_counts_and_labels_match_one_to_one_by_time_place_and_direction() -> Non
     assert found.score == Score(hits=3, misses=1, extras=1)
     assert found.missed == (truth.crossings[2],)
     assert found.extra == (counted[2],)
+
+
+def test_a_label_without_a_place_matches_anywhere_on_the_line() -> None:
+    anywhere = {key: value for key, value in SURE.items() if key != "pos"}
+    truth = decode(street=clip() | {"crossings": [anywhere]})["street"]
+    found = score_counts([ReportedCrossing(1.1, 0.02, "A->B", "car")], truth)
+    assert found.score == Score(hits=1)
+    missed = score_counts([], truth)
+    assert missed.missed == truth.crossings
+    scored = ScoredClip(
+        clip="street", truth=truth, light="day", limits=(), loose=missed, strict=missed
+    )
+    assert worst_counts([scored])[0].position is None
 
 
 @pytest.mark.parametrize("forgiven", [{"sure": False}, {"edge": True}])
