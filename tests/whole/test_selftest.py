@@ -53,12 +53,12 @@ def written(folder: Path, url: str, camera: str = CAMERA, more: str = "") -> Pat
     return path
 
 
-class Ear(BareClient):
+class BoxListener(BareClient):
     """Receives every message of a box."""
 
     def __init__(self, broker: BrokerConfig) -> None:
         # It has other things to do while a self-test runs.
-        super().__init__(msgspec.structs.replace(broker, keepalive_s=600), "ear")
+        super().__init__(msgspec.structs.replace(broker, keepalive_s=600), "listener")
         self.link.subscribe([topics.up_topic(BOX, "#")])
         self.wait_for(Suback)
 
@@ -76,8 +76,15 @@ def broker(mosquitto: Mosquitto) -> BrokerConfig:
     return BrokerConfig(url=mosquitto.url, keepalive_s=5)
 
 
+@pytest.fixture
+def listener(broker: BrokerConfig) -> Iterator[BoxListener]:
+    connected = BoxListener(broker)
+    yield connected
+    connected.link.abort()
+
+
 def test_a_box_without_an_agent_is_tested_with_its_own_credentials_and_the_result_is_queued(
-    mosquitto: Mosquitto, broker: BrokerConfig, tmp_path: Path
+    mosquitto: Mosquitto, listener: BoxListener, tmp_path: Path
 ) -> None:
     folder = tmp_path / "box"
     (folder / WORK_DIR).mkdir(parents=True)
@@ -85,20 +92,18 @@ def test_a_box_without_an_agent_is_tested_with_its_own_credentials_and_the_resul
     recipient = generate_key_pair(tmp_path / "centre.pem")
     more = f'[[record.recipient]]\nid = "centre"\npublic_key = "{recipient}"\n'
     path = written(folder, mosquitto.url, more=more)
-    ear = Ear(broker)
     reported = subprocess.run(
         [sys.executable, "-m", "agent", "selftest", "--config", str(path), "--json"],
         capture_output=True,
         check=False,
     )
-    assert reported.returncode == 0, reported.stderr
+    assert reported.returncode == 0, reported.stdout
     report = msgspec.json.decode(reported.stdout, type=selftest_result.SelfTestReport)
     assert [step.name for step in report.steps] == STEPS
     assert report.ok
     assert "wrapped for centre;" in report.steps[3].message
-    received_items = msgspec.json.decode(ear.receive("reply").payload, type=ReplyMessage)
+    received_items = msgspec.json.decode(listener.receive("reply").payload, type=ReplyMessage)
     assert received_items.seq is None
-    ear.link.abort()
     assert selftest_result.state_file(folder).read() == report
     left = {entry.name for entry in folder.iterdir()}
     assert left == {"vigie.toml", "outbox", LOCK_FILE, selftest_result.FILE_NAME}
@@ -143,21 +148,20 @@ class Running:
 
 
 def test_a_running_agent_stays_connected_sends_the_message_and_reports_the_result(
-    mosquitto: Mosquitto, broker: BrokerConfig, tmp_path: Path
+    mosquitto: Mosquitto, broker: BrokerConfig, listener: BoxListener, tmp_path: Path
 ) -> None:
-    ear = Ear(broker)
     running = Running(tmp_path, broker)
     with running.box as box:
-        birth = ear.receive("status")
+        birth = listener.receive("status")
         config = configuration.load(written(tmp_path, mosquitto.url, NOT_WATCHED))
         report = run_selftest(config, CLOCK, random.Random(1))
         assert [step.name for step in report.steps] == [s for s in STEPS if s != "detect"]
         assert report.ok, report
         assert "acknowledged after" in report.steps[-1].message
-        message = msgspec.json.decode(ear.receive("reply").payload, type=ReplyMessage)
+        message = msgspec.json.decode(listener.receive("reply").payload, type=ReplyMessage)
         assert message.seq is not None
         event = msgspec.json.decode(
-            ear.receive("event/box/selftest").payload, type=EventMessage
+            listener.receive("event/box/selftest").payload, type=EventMessage
         ).data
         assert (event.event, event.name, event.steps) == (report.event, "passed", report.steps)
         assert box.faults.active() == ()
@@ -165,7 +169,6 @@ def test_a_running_agent_stays_connected_sends_the_message_and_reports_the_resul
         assert box.session is not None
         assert box.session.health().connected
         assert box.outbox.next_session_number() == json.loads(birth.payload)["data"]["session"] + 1
-    ear.link.abort()
 
 
 @pytest.mark.raises_fault("SVC-02")
@@ -196,9 +199,8 @@ def way_of(folder: Path, url: str = "mqtt://127.0.0.1:1") -> broker_check.Broker
 
 
 def test_an_agent_that_cannot_send_the_message_fails_the_test_without_another_connection(
-    mosquitto: Mosquitto, broker: BrokerConfig, tmp_path: Path
+    mosquitto: Mosquitto, listener: BoxListener, tmp_path: Path
 ) -> None:
-    ear = Ear(broker)
     with CommandBox(tmp_path, None, heads=()) as box:
         with pytest.raises(CheckFailed, match="'selftest': this box has no such command"):
             way_of(tmp_path, mosquitto.url).check()
@@ -212,9 +214,8 @@ def test_an_agent_that_cannot_send_the_message_fails_the_test_without_another_co
         way_of(tmp_path, mosquitto.url).check()
     outbox.close()
     assert "accepted the box's credentials" in str(way_of(tmp_path, mosquitto.url).check())
-    first = ear.receive("reply")
+    first = listener.receive("reply")
     assert msgspec.json.decode(first.payload, type=ReplyMessage).data.command == "selftest"
-    ear.link.abort()
 
 
 def test_an_absent_broker_is_a_failed_step(tmp_path: Path) -> None:
