@@ -4,6 +4,7 @@ import argparse
 import logging
 import signal
 import sys
+import threading
 from pathlib import Path
 from types import FrameType
 
@@ -43,15 +44,17 @@ def run(args: argparse.Namespace) -> int:
     """Run the console. Raises: UserError if there is no terminal or no such port."""
     level = logging.INFO if args.port else logging.CRITICAL
     logging.basicConfig(stream=sys.stderr, level=level, format="%(levelname)s %(message)s")
-    # SystemExit, so that the terminal's settings are restored.
+    is_stopping = threading.Event()
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        is_stopping.set()
+        # So that the terminal's settings are restored.
+        raise SystemExit(0)
+
     for signum in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(signum, _exit)
+        signal.signal(signum, stop)
     if args.port:
-        serve.serve_port(args.config, args.port, int(args.baud), SystemClock())
+        serve.serve_port(args.config, args.port, int(args.baud), SystemClock(), is_stopping.is_set)
     else:
         serve.serve_own_terminal(args.config, SystemClock())
     return 0
-
-
-def _exit(_number: int, _frame: FrameType | None) -> None:
-    raise SystemExit(0)

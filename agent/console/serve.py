@@ -68,12 +68,17 @@ COMMANDS = (
 """In the order of `help`."""
 
 
-def serve_port(config: Path, port: str, baud: int, clock: Clock) -> None:
-    """Serve a serial port for ever. Raises UserError if it is not a serial port."""
+def serve_port(
+    config: Path, port: str, baud: int, clock: Clock, is_stopping: Callable[[], bool]
+) -> None:
+    """Serve a serial port until a signal stops the process. Raises UserError if it is not a serial port.
+
+    The signal sets `is_stopping` and raises SystemExit, which is lost where the line hangs up in a `finally` on its way.
+    """
     last_error = ""
     # If the disk takes no writes, wrong answers are counted in memory, over all sessions.
     get_lockout = functools.cache(lambda state_dir: Lockout(state_dir, clock, boot_id()))
-    while True:
+    while not is_stopping():
         try:
             # Each session reads the configuration again.
             _serve(
@@ -87,7 +92,8 @@ def serve_port(config: Path, port: str, baud: int, clock: Clock) -> None:
             if str(error) != last_error:
                 log.warning("%s: %s", port, error.strerror or error)
             last_error = str(error)
-        time.sleep(REOPEN_INTERVAL_S)
+        if not is_stopping():
+            time.sleep(REOPEN_INTERVAL_S)
 
 
 def serve_own_terminal(config: Path, clock: Clock) -> None:

@@ -160,10 +160,10 @@ class ConsoleTechnician:
         return found[1]
 
     def unplug(self) -> None:
-        """Pull the cable out; nothing is left behind."""
+        """Stop the console and pull the cable out; nothing is left behind."""
+        self.process.terminate()
         os.close(self.pty_master)
         os.close(self.pty_slave)
-        self.process.terminate()
         self.process.wait(TIMEOUT_S)
         self._log.close()
 

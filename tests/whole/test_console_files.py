@@ -62,7 +62,8 @@ def seat(folder: Path) -> Iterator[ConsoleTechnician]:
     seat = ConsoleTechnician(folder, baud=115_200)
     seat.log_in()
     yield seat
-    seat.unplug()
+    if seat.process.returncode is None:
+        seat.unplug()
 
 
 def begin(seat: ConsoleTechnician, line: str) -> str:
@@ -105,7 +106,8 @@ def slow_seat(folder: Path) -> Iterator[ConsoleTechnician]:
     seat = ConsoleTechnician(folder, "--baud", "9600", baud=9600)
     seat.log_in()
     yield seat
-    seat.unplug()
+    if seat.process.returncode is None:
+        seat.unplug()
 
 
 def test_a_certificate_request_goes_out_and_its_certificate_comes_in_at_9600_baud(
@@ -180,11 +182,19 @@ def test_flow_control_bytes_in_a_file_are_transferred(
     assert termios.tcgetattr(seat.pty_master)[0] & FLOW_CONTROL == FLOW_CONTROL
     (folder / "flow").write_bytes(b"\x11\x13" * 700)
     begin(seat, "enrol certificate xmodem")
-    assert termios.tcgetattr(seat.pty_master)[0] & FLOW_CONTROL == 0
+    seat.wait_for(lambda: termios.tcgetattr(seat.pty_master)[0] & FLOW_CONTROL == 0)
     assert seat.transfer("sx", "-k", "-q", "flow") == 0
     told = seat.read_until(PROMPT)
     assert summed(told) == hashlib.sha256(b"\x11\x13" * 700).hexdigest()
     assert termios.tcgetattr(seat.pty_master)[0] & FLOW_CONTROL == FLOW_CONTROL
+
+
+def test_a_stop_during_a_transfer_ends_the_console_although_the_line_hangs_up(
+    seat: ConsoleTechnician,
+) -> None:
+    begin(seat, "bundle xmodem")
+    seat.unplug()
+    assert seat.process.returncode == 0
 
 
 def test_a_picture_of_a_camera_comes_over_the_cable_with_its_receipts(
