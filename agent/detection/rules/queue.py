@@ -33,7 +33,9 @@ def is_queueing(visit: ZoneVisit, t_ns: int) -> bool:
         or not (user.is_present or user.is_held)
     ):
         return False
-    if user.standing_since_ns(t_ns) is not None:
+    # Without a place that shows it, one that is away from where it stood may be driving on.
+    has_left = user.place is None and user.is_displaced
+    if user.standing_since_ns(t_ns) is not None and not has_left:
         return True
     motion = user.ground_motion()
     if motion is not None and motion.speed_km_h is not None:

@@ -118,6 +118,7 @@ class RoadUser:
         self._placed_track = track
         self._off_place_since_ns: int | None = None
         self._stood_ns: int | None = None
+        self._has_moved = False
         self.continuous_since_ns = self.current.t_ns
         """Time from which it has been seen without a gap."""
 
@@ -317,6 +318,7 @@ class RoadUser:
                     None,
                 )
                 self._rest_size = self.size
+                self._has_moved = True
             return
         self._off_rest_since_ns = None
         if self._rest_position_count < REST_MEAN_POSITIONS:
@@ -379,7 +381,7 @@ class RoadUser:
             for other in others
         )
         if is_free and has_look(box, pictures):
-            self.place = StandingPlace(box, rest.t_ns, pictures, t_ns)
+            self.place = StandingPlace(box, rest.t_ns, pictures, t_ns, has_moved=self._has_moved)
             self._placed_track, self._off_place_since_ns = self.track, None
 
     def _is_steady(self, radius: float) -> bool:

@@ -51,7 +51,9 @@ _EARLIER_INTERVAL_NS, _EARLIER_PICTURES = 10 * NS_PER_S, 8
 _ARRIVAL_NS = NS_PER_S
 """Before a vehicle is at rest, in which a picture may show it nearly there."""
 _MIN_EARLIER_NS = 10 * NS_PER_S
-"""Least time that is known before: most vehicles that stand in the first picture are tracked within ten seconds."""
+"""Least time that is known before a vehicle that has not been seen to move: most that stand in the first picture are tracked
+within ten seconds. One that drove here was not in any earlier picture.
+"""
 _SAME_MIN_CORRELATION = 0.9
 """Of a look and an earlier picture of the same thing: two cars at one place reach 0.85."""
 _SAME_MIN_RATIO = 0.75
@@ -97,14 +99,14 @@ class GatePictures:
         self._earlier_by_level[level] = (t_ns, luma)
         self._earlier_count, self._kept_ns = count + 1, t_ns
 
-    def showed(self, look: Plane, box: BoundingBox, before_ns: int) -> bool:
+    def showed(self, look: Plane, box: BoundingBox, before_ns: int, min_known_ns: int) -> bool:
         """Whether a box had a look for most of the known time before `before_ns`. False if too little is known."""
         earlier = sorted(
             (one for one in self._earlier_by_level.values() if one[0] < before_ns),
             key=lambda one: one[0],
         )
         ends_ns = [*(t_ns for t_ns, _ in earlier[1:]), before_ns]
-        if not earlier or before_ns - earlier[0][0] < _MIN_EARLIER_NS:
+        if not earlier or before_ns - earlier[0][0] < min_known_ns:
             return False
         shown_ns = sum(
             end_ns - t_ns
@@ -129,16 +131,23 @@ class GatePictures:
 
 
 class StandingPlace:
-    """The place of one road user that has stood there since `since_ns`: its box, and the look of the box's core."""
+    """The place of one road user that has stood there since `since_ns`: its box, and the look of the box's core.
 
-    def __init__(self, box: BoundingBox, since_ns: int, pictures: GatePictures, t_ns: int) -> None:
+    `has_moved`: it was seen elsewhere before.
+    """
+
+    def __init__(
+        self, box: BoundingBox, since_ns: int, pictures: GatePictures, t_ns: int, *, has_moved: bool
+    ) -> None:
         self.box = box
         self.since_ns = since_ns
         self.state: PlaceState = "shown"
         self.shown_ns = t_ns
         """The last time at which the road user was visibly there."""
         patch = _patch(pictures.luma, box)
-        self.is_background = pictures.showed(patch, box, since_ns - _ARRIVAL_NS)
+        self.is_background = pictures.showed(
+            patch, box, since_ns - _ARRIVAL_NS, 0 if has_moved else _MIN_EARLIER_NS
+        )
         """Whether the place looked the same before the road user came."""
         self._look = patch.astype(np.float32)
         self._shown_since_ns = t_ns

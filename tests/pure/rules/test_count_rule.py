@@ -94,3 +94,9 @@ def test_a_vehicle_that_only_slowed_down_leaves_no_place_in_the_queue() -> None:
     )
     third = ScriptedRoadUser(straight_path((0, 0.62, 0.9), (40, 0.62, 0.9)), track=8)
     assert run_rules(QUEUE, [*standing(1), slowed, third], 30) == []
+
+
+def test_a_vehicle_that_waited_for_a_moment_and_drives_on_is_in_no_queue() -> None:
+    way = straight_path((3, 0.56, 0.6), (5, 0.7, 0.6), (8.6, 0.7, 0.6), (10.1, 0.98, 0.6))
+    third = ScriptedRoadUser(way, track=9, box=(0.03, 0.04))
+    assert run_rules(QUEUE, [*standing(2), third], 12) == []

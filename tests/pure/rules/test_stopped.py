@@ -203,6 +203,17 @@ def test_a_part_of_the_street_that_is_taken_for_a_vehicle_has_not_stopped(
     assert event_names(events) == []
 
 
+@pytest.mark.parametrize("comes_s", [3.0, 8.0, 12.0])
+def test_a_track_that_leaves_its_vehicle_for_a_part_of_the_street_has_not_stopped(
+    comes_s: float,
+) -> None:
+    marking = ScriptedRoadUser(
+        straight_path((comes_s - 3, 0.52, 0.95), (comes_s, 0.7, 0.5), (60, 0.7, 0.5)),
+        drawn_at=straight_path((0, 0.7, 0.5), (60, 0.7, 0.5)),
+    )
+    assert run_rules(zone_scene(**ROAD, stopped_after_s=20), [marking], 50) == []
+
+
 @pytest.mark.parametrize("arrives_s", [3.0, 12.0, 200.0])
 @pytest.mark.parametrize("found_after_s", [0.0, 8.0, 25.0])
 def test_a_vehicle_that_is_found_long_after_it_came_has_stopped(
