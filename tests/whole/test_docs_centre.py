@@ -323,6 +323,7 @@ def test_each_printed_command_that_connects_is_run_here() -> None:
         "flash.md": 1,
         "incidents.md": 1,
         "models.md": 1,  # it needs the server of the model as well
+        "rehearsal.md": 2,  # they need recorded footage: test_rehearse_command.py
         "scene-editor.md": 1,  # it needs a fisheye camera: test_configure_views.py
         "validate.md": 1,
         **{f"quickstart/operator{language}.md": 2 for language in ("", ".fr", ".ar")},

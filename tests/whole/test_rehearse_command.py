@@ -113,7 +113,7 @@ def test_a_version_within_the_limit_goes_into_force_after_its_rehearsal(
     pole: AgentBox, configure: Configure, capsys: pytest.CaptureFixture[str]
 ) -> None:
     span = recorded_span(pole, 2)
-    assert configure(LINE + FAR, "--rehearse", "--limit", "0.05", *span) == 0
+    assert configure(LINE + FAR, "--merge", "--yes", "--rehearse", "--limit", "0.05", *span) == 0
     shown = capsys.readouterr()
     assert "0 different (0.0%)" in shown.out
     assert shown.err.endswith("version 1: on trial\nversion 1: in force\n")
