@@ -86,7 +86,7 @@ class Agent:
         with_commands = (
             *(make_camera_feature(pipeline) for pipeline in pipelines),
             *actuators.features,
-            make_footage_commands(box, archive, config.hold.command_days),
+            make_footage_commands(box, archive, config.hold.command_days, clips, pipelines),
             clips.feature,
             Feature(stages={Order.REHEARSAL: [rehearsals]}, set_level=rehearsals.set_level),
             live.feature,

@@ -7,6 +7,7 @@ from agent.app.box_context import BoxContext
 from agent.app.feature import Feature
 from agent.app.publisher import Publisher
 from agent.base.health_model import OutboxHealth
+from agent.clips.clip_admission import ClipAdmission
 from agent.clips.clip_command import ClipCommandHandler
 from agent.clips.upload_queue import UploadQueue
 from agent.clips.upload_replies import UploadReplies
@@ -27,7 +28,7 @@ MAX_OUTBOX_AGE_S = 10.0
 
 
 class Clips:
-    """Clips that the centre fetches. `queue` and `replies` are for others that send files within the link's budget."""
+    """Clips that the centre fetches. `admission`, `queue` and `replies` are for others that send files within the link's budget."""
 
     def __init__(
         self,
@@ -56,17 +57,12 @@ class Clips:
             replies,
             partial(_is_outbox_behind, outbox_health),
         )
-        handler = ClipCommandHandler(
-            config.link,
-            queue,
-            replies,
-            lambda: catalogue.list_cameras(box.footage_dir),
-            policies,
-            box.clock,
+        admission = self.admission = ClipAdmission(
+            config.link, lambda: catalogue.list_cameras(box.footage_dir), policies, box.clock
         )
         self.feature = Feature(
             stages={Order.UPLOADS: [stage]},
-            handlers=(handler,),
+            handlers=(ClipCommandHandler(admission, queue, replies),),
             resume=replies.resume,
             set_level=stage.set_level,
         )

@@ -1,7 +1,7 @@
 """Upload queue: the clips that are to be uploaded, one state file each.
 
-    uploads/<command id>.json    a state file: the command, how far it is, and its outcome
-    uploads/<command id>.file    the file to upload, once it is made
+    uploads/<upload id>.json    a state file: the command, how far it is, and its outcome
+    uploads/<upload id>.file    the file to upload, once it is made
 
 The folder has mode 0700. The addresses are removed from the state file when the upload has ended.
 """
@@ -20,6 +20,7 @@ from agent.base.damaged_file import is_set_aside
 from agent.base.file_read import is_regular_or_absent
 from agent.base.model import RefusalCode
 from agent.base.state_file import StateFile
+from agent.base.view_condition import Light
 from agent.clips.clip_task import MadeFile, UploadForm, UploadProgress, made_path, making_folder
 from agent.clips.upload_target import UploadTarget
 from agent.commands.command import ValidCommand
@@ -44,8 +45,23 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     message: str = ""
 
 
+class ClipDraw(msgspec.Struct, frozen=True, kw_only=True):
+    """How a clip was drawn by chance: the light of its span, and the `seed` of all clips of its command.
+
+    `address` is the number of its address in the command. `footage_s` are the seconds of footage that the clips of each
+    light were drawn from.
+    """
+
+    light: Light
+    seed: int
+    address: int
+    footage_s: dict[Light, int]
+
+
 class UploadRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One upload. `number` counts up in the order of the commands; `command` is without the addresses.
+    """One upload. Its `id` is that of its command, with a number behind if the command has several: see `draw`.
+
+    `number` counts up in the order of the commands; `command` is without the addresses.
     `accepted_unix_s` is None until the clock can be trusted.
 
     `by` is the requester in receipts, `viewer` the name that an owner may have listed. A support bundle has no
@@ -68,6 +84,7 @@ class UploadRecord(msgspec.Struct, frozen=True, kw_only=True):
     purpose: str
     host: str
     target: UploadTarget | None
+    draw: ClipDraw | None = None
     made: MadeFile | None = None
     progress: UploadProgress = UploadProgress()
     sent_bytes: int = 0
@@ -136,13 +153,23 @@ class UploadQueue:
         with self._lock:
             return self._records.get(upload_id)
 
-    def add(self, record: UploadRecord) -> None:
-        """Store a new upload, with the next number. Raises: CommandRejected if there are too many."""
+    def of_command(self, command_id: str) -> tuple[UploadRecord, ...]:
+        """Return the uploads of a command, in order."""
         with self._lock:
-            if len(self._pending()) >= MAX_PENDING:
-                raise CommandRejected("busy", f"{MAX_PENDING} uploads wait already")
-            number = 1 + max((each.number for each in self._records.values()), default=0)
-            self._write(msgspec.structs.replace(record, number=number))
+            found = [each for each in self._records.values() if each.command.id == command_id]
+        return tuple(sorted(found, key=lambda record: record.number))
+
+    def add(self, *records: UploadRecord) -> None:
+        """Store the new uploads of a command, with the next numbers. Raises: CommandRejected if there are too many."""
+        with self._lock:
+            waiting = len(self._pending())
+            if waiting + len(records) > MAX_PENDING:
+                raise CommandRejected(
+                    "busy", f"{waiting} uploads wait already; allowed: {MAX_PENDING}"
+                )
+            last = max((each.number for each in self._records.values()), default=0)
+            for number, record in enumerate(records, start=last + 1):
+                self._write(msgspec.structs.replace(record, number=number))
             self._changed.notify()
 
     def wait_for_upload(self, timeout_s: float, stopping: threading.Event) -> None:
@@ -209,13 +236,14 @@ class UploadQueue:
         self._records[record.id] = record
 
     def _forget_oldest(self) -> None:
-        """Delete the oldest outcomes beyond MAX_ENDED that were answered."""
+        """Delete the oldest outcomes beyond MAX_ENDED that were answered, and the others of their commands."""
         with self._lock:
             ended = sorted(
                 (record for record in self._records.values() if record.is_answered),
                 key=lambda record: record.number,
             )
-            for record in ended[:-MAX_ENDED]:
+            commands = {record.command.id for record in ended[:-MAX_ENDED]}
+            for record in [one for one in ended if one.command.id in commands]:
                 self._state_file(record.id).path.unlink(missing_ok=True)
                 del self._records[record.id]
 

@@ -4,11 +4,14 @@ the agent has accepted.
 
 import contextlib
 import threading
+from collections.abc import Sequence
+from typing import TypeAlias
 
 import msgspec
 
+from agent.base.view_condition import Light
 from agent.clips.clip_task import ClipForm
-from agent.clips.upload_queue import LIFETIME_S, UploadQueue, UploadRecord
+from agent.clips.upload_queue import LIFETIME_S, ClipDraw, UploadQueue, UploadRecord
 from agent.commands.command import CommandProgressSink, Deferred
 from agent.commands.pending_commands import ResumeCommand
 from agent.commands.requester import CommandRejected
@@ -45,8 +48,69 @@ class BundleResult(msgspec.Struct, frozen=True, kw_only=True):
     host: str
 
 
-def result_of(record: UploadRecord) -> ClipResult | BundleResult:
-    """Return the result of an upload that has ended. Raises: CommandRejected if it failed."""
+class ValidationClip(msgspec.Struct, frozen=True, kw_only=True):
+    """One clip that was drawn. `address` is the number of its address in the command, from 0.
+
+    `begin` and `end` are what it covers, or if there is no file the span that was drawn. `sha256` and `size_bytes` are those
+    of the file that the host has now, null if the upload has failed; `failure` says why.
+    """
+
+    id: str
+    address: int
+    light: Light
+    begin: str
+    end: str
+    sha256: str | None = None
+    size_bytes: int | None = None
+    failure: str | None = None
+
+
+class ValidationClipsResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The clips that were drawn by chance, in the order of their addresses.
+
+    `seed` is that of the draw, and `footage_s` the seconds of footage of each light that it had to draw from: with both and
+    the list of the footage the draw can be done again.
+    """
+
+    camera: str
+    seed: int
+    footage_s: dict[Light, int]
+    clips: tuple[ValidationClip, ...]
+
+
+UploadResult: TypeAlias = ClipResult | BundleResult | ValidationClipsResult
+
+
+def result_of(records: Sequence[UploadRecord]) -> UploadResult:
+    """Return the result of a command whose uploads have ended. Raises: CommandRejected if all have failed."""
+    failed = [one.outcome for one in records if one.outcome is not None and one.outcome.code]
+    first = records[0]
+    if first.draw is None or len(failed) == len(records):
+        return _result_of_one(first)
+    return ValidationClipsResult(
+        camera=first.camera,
+        seed=first.draw.seed,
+        footage_s=first.draw.footage_s,
+        clips=tuple(_validation_clip(one, one.draw) for one in records if one.draw is not None),
+    )
+
+
+def _validation_clip(record: UploadRecord, draw: ClipDraw) -> ValidationClip:
+    made, outcome = record.made, record.outcome
+    is_sent = made is not None and outcome is not None and outcome.code is None
+    return ValidationClip(
+        id=record.id,
+        address=draw.address,
+        light=draw.light,
+        begin=record.begin if made is None else made.begin,
+        end=record.end if made is None else made.end,
+        sha256=made.sha256 if made is not None and is_sent else None,
+        size_bytes=made.size_bytes if made is not None and is_sent else None,
+        failure=None if is_sent or outcome is None else outcome.message,
+    )
+
+
+def _result_of_one(record: UploadRecord) -> ClipResult | BundleResult:
     made, outcome = record.made, record.outcome
     if outcome is None or made is None or outcome.code is not None:
         outcome_code = "failed" if outcome is None or outcome.code is None else outcome.code
@@ -82,43 +146,54 @@ class UploadReplies:
 
     def resume(self, resume_command: ResumeCommand) -> None:
         """Continue the commands of an earlier run that were not answered."""
-        for record in (*self._queue.pending(), *self._queue.unanswered()):
-            self.attach(record.id, resume_command(record.command, DEFERRED))
+        records = (*self._queue.pending(), *self._queue.unanswered())
+        for command in {record.command.id: record.command for record in records}.values():
+            self.attach(command.id, resume_command(command, DEFERRED))
 
-    def attach(self, upload_id: str, sink: CommandProgressSink) -> None:
-        """Have an upload reported and answered by a command's sink."""
+    def attach(self, command_id: str, sink: CommandProgressSink) -> None:
+        """Have the uploads of a command reported and answered by its sink."""
         with self._lock:
-            self._sinks[upload_id] = sink
+            self._sinks[command_id] = sink
 
-    def detach(self, upload_id: str) -> None:
+    def detach(self, command_id: str) -> None:
         """Undo `attach`."""
         with self._lock:
-            self._sinks.pop(upload_id, None)
+            self._sinks.pop(command_id, None)
 
-    def report(self, upload_id: str, ratio: float, detail: str) -> None:
+    def report(self, record: UploadRecord, ratio: float, detail: str) -> None:
         """Report the progress of an upload, 0..1."""
         with self._lock:
-            sink = self._sinks.get(upload_id)
-        if sink is not None:
-            sink.report_progress(ratio, detail)
+            sink = self._sinks.get(record.command.id)
+        if sink is None:
+            return
+        uploads = self._queue.of_command(record.command.id)
+        if len(uploads) > 1:
+            ended = sum(one.outcome is not None for one in uploads)
+            ratio = (ended + ratio) / len(uploads)
+            detail = f"clip {ended + 1} of {len(uploads)}: {detail}"
+        sink.report_progress(ratio, detail)
 
     def answer(self, record: UploadRecord) -> None:
-        """Answer the command of an upload that has ended."""
+        """Answer the command of an upload that has ended, if it was the last one."""
+        uploads = self._queue.of_command(record.command.id)
+        if any(one.outcome is None for one in uploads):
+            return
         with self._lock:
-            sink = self._sinks.pop(record.id, None)
+            sink = self._sinks.pop(record.command.id, None)
         if sink is not None:
-            sink.finish(lambda: self._hand_over(record))
+            sink.finish(lambda: self._hand_over(uploads))
 
     def answer_earlier(self) -> None:
         """Answer the commands of uploads that ended just before the agent did."""
         for record in self._queue.unanswered():
             self.answer(record)
 
-    def _hand_over(self, record: UploadRecord) -> ClipResult | BundleResult:
+    def _hand_over(self, records: Sequence[UploadRecord]) -> UploadResult:
         """Return the result to the dispatcher. Raises: CommandRejected."""
-        # A second answer at the next start does no harm.
-        with contextlib.suppress(OSError):
-            self._queue.update(
-                record.id, lambda old: msgspec.structs.replace(old, is_answered=True)
-            )
-        return result_of(record)
+        for record in records:
+            # A second answer at the next start does no harm.
+            with contextlib.suppress(OSError):
+                self._queue.update(
+                    record.id, lambda old: msgspec.structs.replace(old, is_answered=True)
+                )
+        return result_of(records)

@@ -401,7 +401,7 @@ class UploadStage:
         if not run.progress_pause.is_over(now_ns):
             return
         run.progress_pause.begin(now_ns, PROGRESS_INTERVAL_S)
-        self._replies.report(run.record.id, ratio, detail)
+        self._replies.report(run.record, ratio, detail)
 
     def _on_crash(self, run: _Run, reason: str) -> None:
         if self._schedule.count_crash(run.record.id) < MAX_CRASHES:

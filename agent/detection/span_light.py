@@ -1,8 +1,18 @@
 """Light of a span of time: that of most of its pictures. Pure."""
 
+import msgspec
+
 from agent.base.view_condition import Light
 from agent.detection.headlights import is_night
 from drivers.media import Plane
+
+
+class LightSpan(msgspec.Struct, frozen=True):
+    """Time in which a camera's view had one light, in seconds of UTC since 1970."""
+
+    begin_s: int
+    end_s: int
+    light: Light
 
 
 class SpanLight:

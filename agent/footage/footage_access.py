@@ -108,20 +108,37 @@ class FootageAccess:
         )
         return SpanContents(recorded=recorded, missing=missing)
 
-    def record_view(self, camera: str, begin: datetime, end: datetime, by: str) -> None:
-        """Write the receipt of a list before it is sent. Raises: CommandRejected if that fails."""
+    def read_closed(self, camera: str, begin: datetime, end: datetime) -> tuple[RecordedSpan, ...]:
+        """Return the footage of a span in closed segments. Raises: CommandRejected if the disk fails."""
+        try:
+            entries = catalogue.find_segments(
+                self._footage_dir, self._custody.folder, [camera], begin, end
+            )
+        except OSError as error:
+            raise CommandRejected("failed", f"the footage cannot be read: {error}") from error
+        return tuple(merge_segments([entry for entry in entries if entry.closed is not None]))
+
+    def record_view(
+        self,
+        camera: str,
+        begin: datetime,
+        end: datetime,
+        by: str,
+        purpose: str = "the footage was listed",
+    ) -> None:
+        """Write the receipt of a list or a draw before it is sent. Raises: CommandRejected if that fails."""
         receipt = FootageViewed(
             camera=camera,
             begin_time=rfc3339(begin),
             end_time=rfc3339(end),
             by=by,
-            purpose="the footage was listed",
+            purpose=purpose,
         )
         try:
             self._custody.append(receipt, self._clock.boottime_ns())
         except OSError as error:
             raise CommandRejected(
-                "failed", f"no list without its receipt, which cannot be written: {error}"
+                "failed", f"nothing is given without its receipt, which cannot be written: {error}"
             ) from error
 
 

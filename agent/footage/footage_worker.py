@@ -27,18 +27,28 @@ class FootageWorker:
         Raises: CommandRejected if too many commands wait.
         """
 
+        def finish() -> None:
+            result = work()
+            progress_sink.finish(lambda: result)
+
+        self.start(finish, progress_sink)
+        return Deferred(timeout_s=TIMEOUT_S)
+
+    def start(self, work: Callable[[], None], progress_sink: CommandProgressSink) -> None:
+        """Queue `work`, after which the command continues elsewhere, or which raises CommandRejected.
+
+        Raises: CommandRejected if too many commands wait.
+        """
+
         def job() -> None:
             try:
-                result = work()
+                work()
             except CommandRejected as error:
                 rejection = error
                 progress_sink.finish(lambda: _raise(rejection))
-            else:
-                progress_sink.finish(lambda: result)
 
         if not self.stage.put(job):
             raise CommandRejected("busy", f"{MAX_QUEUED} commands about footage wait already")
-        return Deferred(timeout_s=TIMEOUT_S)
 
 
 def _raise(rejection: CommandRejected) -> msgspec.Struct:

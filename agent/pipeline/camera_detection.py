@@ -27,6 +27,7 @@ from agent.detection.view_monitor import ViewMonitor
 from agent.health.rates import CameraRates
 from agent.pipeline.camera_detector import CameraDetector
 from agent.pipeline.camera_ground import GROUND_DIR, CameraGround
+from agent.pipeline.camera_light import CameraLight
 from agent.pipeline.camera_proof import CameraProof
 from agent.pipeline.camera_services import CameraServices
 from agent.reporting.declaration.data import RuleCounts
@@ -88,6 +89,7 @@ class CameraDetection:
             fisheye_masks=source.fisheye_masks,
         )
         self._proof = CameraProof(source.config.name, services.state_dir, source.proof)
+        self.light = CameraLight(source.config.name, services.state_dir, services.clock)
         camera_detector = CameraDetector(source.config, services, sensor)
         self.detector = camera_detector.detector
         self.stage = SceneDetectStage(
@@ -95,7 +97,7 @@ class CameraDetection:
             self.frames,
             scene,
             self._make_detect_stage,
-            on_close=camera_detector.close,
+            on_close=partial(self._close, camera_detector),
         )
 
     def replace_scenes(self, source: CameraSource) -> None:
@@ -218,8 +220,10 @@ class CameraDetection:
         if self.detector is None:
             # DET-01: nothing is detected, and a minute of zeros would look like an empty street.
             return
+        validation = self._proof.end_minute(counts, self._model_sha256, self._config.detect.fps)
+        self.light.add(counts, validation.light)
         self._services.publisher.publish_traffic_counts(
-            self._proof.add_validation(counts, self._model_sha256, self._config.detect.fps)
+            msgspec.structs.replace(counts, validation=validation)
         )
         self._countable_time.add(counts)
         now_ns, declared = self._services.clock.boottime_ns(), self.rule_counts()
@@ -227,6 +231,10 @@ class CameraDetection:
             self._declare_pause.begin(now_ns, DECLARE_INTERVAL_S)
             self._declared = declared
             self._services.publisher.publish_declaration()
+
+    def _close(self, detector: CameraDetector) -> None:
+        self.light.store()
+        detector.close()
 
     def _on_event(self, event: Event, thumbnail: bytes | None) -> None:
         self.ground.on_event(event)

@@ -27,6 +27,7 @@ from agent.capture.snapshot_command import CameraAccess
 from agent.config.configuration import CameraConfig
 from agent.detection.active_scene import ActiveScene, FixedScene
 from agent.detection.rules.camera_lost import CameraLostRule
+from agent.detection.span_light import LightSpan
 from agent.health.camera_condition import CameraMonitor
 from agent.health.camera_watchdog import WatchedCamera
 from agent.health.rates import CameraCounters, CameraRates
@@ -273,6 +274,10 @@ class CameraPipeline:
         """Use another proof of the counts, or none."""
         if self.detection is not None:
             self.detection.replace_proof(proof)
+
+    def light_spans(self) -> tuple[LightSpan, ...]:
+        """Return the known light of the view, none if nothing is counted. Thread-safe."""
+        return () if self.detection is None else self.detection.light.spans()
 
     def capabilities(self) -> CameraCapabilities:
         """Return the camera's entry in the birth message."""

@@ -39,7 +39,7 @@ class CameraProof:
     """The proof of one camera, and the light of the present minute.
 
     A camera that was moved ends its proof for good, across restarts: another proof has to come. The detect thread calls
-    `begin_scene`, `observe` and `add_validation`; the rest may be called from any thread.
+    `begin_scene`, `observe` and `end_minute`; the rest may be called from any thread.
     """
 
     def __init__(self, camera: str, state_dir: Path, proof: CountProof | None) -> None:
@@ -72,16 +72,16 @@ class CameraProof:
         if is_ground_stale or (result.view is not None and result.view.state == "moved"):
             self._end()
 
-    def add_validation(
+    def end_minute(
         self, counts: TrafficCounts, model_sha256: Sha256 | None, detect_fps: float
-    ) -> TrafficCounts:
-        """Return the counts of a minute with how right they are in its light."""
+    ) -> CountValidation:
+        """Return how right the counts of the minute that is over are in its light."""
         light = self._light.end()
         proof = self._proof
         gap = find_gap(proof, self._conditions(model_sha256, detect_fps))
         if gap is None and not counts.trusted:
             gap = "untrusted"
-        return msgspec.structs.replace(counts, validation=count_validation(proof, gap, light))
+        return count_validation(proof, gap, light)
 
     def declared(
         self, model_sha256: Sha256 | None, detect_fps: float

@@ -24,9 +24,11 @@ from agent.base.http_client import HttpClient, HttpFailed
 from agent.capture.live_command import LiveCommandHandler
 from agent.capture.snapshot_command import SnapshotCommandHandler
 from agent.capture.video_target import parse_target
-from agent.clips.clip_command import ClipArgs, ClipCommandHandler
+from agent.clips.clip_admission import ClipArgs
+from agent.clips.clip_command import ClipCommandHandler
 from agent.clips.upload_target import check_target
 from agent.clips.uploader import LinkError, Refused, read_offset, receive_answer
+from agent.clips.validation_clips_command import ValidationClipsCommandHandler
 from agent.commands.command import (
     CommandHandler,
     MalformedCommand,
@@ -88,7 +90,8 @@ def handlers() -> tuple[tuple[CommandHandler, type], ...]:
         GpioCommandHandler(lambda *_: None),
         SnapshotCommandHandler({}, lambda *_: b"", lambda *_: None, lambda *_: None, lambda: 0),
         LiveCommandHandler({}, *(lambda *_: None for _ in range(7))),  # type: ignore[call-arg,arg-type]
-        ClipCommandHandler(LINK, *(None for _ in range(5))),  # type: ignore[arg-type]
+        ClipCommandHandler(None, None, None),  # type: ignore[arg-type] # it is only parsed
+        ValidationClipsCommandHandler(*(None for _ in range(7))),  # type: ignore[arg-type]
         SelfTestCommandHandler(*(lambda *_: None for _ in range(3))),  # type: ignore[call-arg]
         ListCommandHandler(None, None, None, None),  # type: ignore[arg-type] # it is only parsed
         HoldCommandHandler(None, None, None, 30),  # type: ignore[arg-type] # as above

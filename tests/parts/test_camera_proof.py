@@ -59,7 +59,7 @@ def open_proof(state_dir: Path, proof: CountProof | None = PROOF) -> CameraProof
 
 def state_of(proof: CameraProof, *, trusted: bool = True, model: str = MODEL_SHA256) -> str:
     """The reason why a minute is not validated, or its light and F1."""
-    validation = proof.add_validation(minute(trusted=trusted), model, 10.0).validation
+    validation = proof.end_minute(minute(trusted=trusted), model, 10.0)
     if isinstance(validation, ValidatedCounts):
         return f"{validation.light} {validation.f1}"
     assert isinstance(validation, UnvalidatedCounts)

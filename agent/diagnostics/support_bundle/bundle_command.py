@@ -11,7 +11,13 @@ from agent.base.errors import UserError
 from agent.base.sha256 import sha256_hex
 from agent.clips.clip_task import MadeFile
 from agent.clips.upload_queue import UploadQueue, UploadRecord
-from agent.clips.upload_replies import DEFERRED, BundleResult, ClipResult, UploadReplies, result_of
+from agent.clips.upload_replies import (
+    DEFERRED,
+    BundleResult,
+    UploadReplies,
+    UploadResult,
+    result_of,
+)
 from agent.clips.upload_target import PresignedPut, UploadTarget, check_target, target_host
 from agent.commands.command import (
     CommandArgs,
@@ -96,7 +102,7 @@ class BundleCommandHandler(CommandHandler):
 
     def run(
         self, command: ValidCommand, progress_sink: CommandProgressSink
-    ) -> BundleResult | ClipResult | Deferred:
+    ) -> UploadResult | Deferred:
         """Queue the bundle, or return the outcome of the same command before. Raises: CommandRejected."""
         earlier = self._queue.find(command.id)
         if earlier is not None and earlier.command.digest != command.digest:
@@ -104,7 +110,7 @@ class BundleCommandHandler(CommandHandler):
                 "malformed", f"the id {command.id!r} was that of another upload; allowed: its own"
             )
         if earlier is not None and earlier.outcome is not None:
-            return result_of(earlier)
+            return result_of((earlier,))
         check_target(command.args.upload, self._link.upload_hosts)
         if earlier is not None:
             self._replies.attach(command.id, progress_sink)

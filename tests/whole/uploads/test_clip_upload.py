@@ -423,4 +423,7 @@ def test_too_many_clips_are_refused(street: StreetBox, tmp_path: Path) -> None:
             for number in range(17):
                 box.send({"kind": "put", "url": silent.url}, str(number))
             refusal = box.wait_for_refusal("16")
-            assert (refusal.code, refusal.message) == ("busy", "16 uploads wait already")
+            assert (refusal.code, refusal.message) == (
+                "busy",
+                "16 uploads wait already; allowed: 16",
+            )

@@ -1,7 +1,7 @@
 """A box with footage, its dispatcher and its stage `uploads`, each in its thread."""
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Self
 
@@ -16,18 +16,23 @@ from agent.base.model import (
     IncomingCommand,
     Reply,
 )
+from agent.clips.clip_admission import ClipAdmission
 from agent.clips.clip_command import ClipCommandHandler
 from agent.clips.clip_task import MadeFile
 from agent.clips.upload_queue import UploadQueue, UploadRecord
-from agent.clips.upload_replies import ClipResult, UploadReplies
+from agent.clips.upload_replies import ClipResult, UploadReplies, ValidationClipsResult
 from agent.clips.upload_stage import UploadSettings, UploadStage
+from agent.clips.validation_clips_command import ValidationClipsCommandHandler
 from agent.commands.dispatcher import CommandDispatcher
 from agent.commands.idempotency_store import IdempotencyStore
 from agent.config.configuration import InstitutionConfig
 from agent.config.link import LinkConfig
+from agent.detection.span_light import LightSpan
 from agent.diagnostics.support_bundle.builder import make_bundle
 from agent.diagnostics.support_bundle.bundle_command import BundleCommandHandler
 from agent.faults.registry import FaultRegistry
+from agent.footage.footage_access import FootageAccess
+from agent.footage.footage_worker import FootageWorker
 from agent.runtime.link_budget import LinkBudget
 from agent.runtime.stage import StageThread
 from tests.conftest import ManualClock
@@ -56,6 +61,7 @@ class UploadBox:
         self.replies: list[Reply] = []
         self.published: list[Reply] = []
         self.receipts: list[tuple[UploadRecord, MadeFile]] = []
+        self.light: tuple[LightSpan, ...] = ()
         self.queue = UploadQueue.open(street.state)
         self.budget = LinkBudget(link.rate_kbit_s, link.bytes_per_day)
         upload_replies = UploadReplies(self.queue)
@@ -75,8 +81,20 @@ class UploadBox:
             upload_replies,
             is_outbox_behind,
         )
-        handler = ClipCommandHandler(
-            link, self.queue, upload_replies, lambda: ["north"], policies or {}, self.clock
+        admission = ClipAdmission(link, lambda: ["north"], policies or {}, self.clock)
+        handler = ClipCommandHandler(admission, self.queue, upload_replies)
+        footage = FootageWorker()
+        access = FootageAccess(
+            street.state / "footage", street.custody, self.clock, policies or {}, frozenset()
+        )
+        validation_clips = ValidationClipsCommandHandler(
+            admission,
+            self.queue,
+            upload_replies,
+            access,
+            footage,
+            lambda _camera: self.light,
+            random.Random(6),
         )
         self.faults = FaultRegistry(self.clock.boottime_ns)
         store = IdempotencyStore(street.state / "commands.db", self.clock, self.faults)
@@ -95,7 +113,7 @@ class UploadBox:
             self.clock,
             lambda by, action: self.actions.append((by, action)),
         )
-        self.dispatcher = CommandDispatcher([handler, bundles], store, self.clock)
+        self.dispatcher = CommandDispatcher([handler, validation_clips, bundles], store, self.clock)
         upload_replies.resume(
             lambda command, deferred: self.dispatcher.resume(
                 command, self.published.append, deferred
@@ -103,7 +121,7 @@ class UploadBox:
         )
         self._threads = [
             StageThread(stage, self.clock.boottime_ns, random.Random(4), vital=False)
-            for stage in (self.dispatcher, self.stage, bundles.stage)
+            for stage in (self.dispatcher, self.stage, footage.stage, bundles.stage)
         ]
 
     def __enter__(self) -> Self:
@@ -116,7 +134,7 @@ class UploadBox:
             thread.stop()
         for thread in self._threads:
             assert thread.join(TIMEOUT_S)
-        assert [thread.health().last_error for thread in self._threads] == [None] * 3
+        assert [thread.health().last_error for thread in self._threads] == [None] * 4
 
     def send(
         self,
@@ -132,6 +150,27 @@ class UploadBox:
         span = {"begin": self.street.utc_at(5), "end": self.street.utc_at(11)} | args
         clip = {"camera": "north", "form": form, "purpose": "case 2026/118", "upload": upload}
         self._submit("clip", clip | span, command_id, by=by, role=role)
+
+    def send_validation(
+        self,
+        uploads: Sequence[Mapping[str, object]],
+        command_id: str = "one",
+        *,
+        by: str = "amina",
+        role: str = "operator",
+        **args: Any,
+    ) -> None:
+        """Give the command `validation_clips` about the first minute."""
+        given = {
+            "camera": "north",
+            "begin": self.street.utc_at(0),
+            "end": self.street.utc_at(60),
+            "clips_per_light": 1,
+            "length_s": 5,
+            "purpose": "validation 2026-11",
+            "uploads": uploads,
+        }
+        self._submit("validation_clips", given | args, command_id, by=by, role=role)
 
     def send_bundle(self, upload: Mapping[str, object], command_id: str = "one") -> None:
         """Give the command `bundle`."""
@@ -168,6 +207,12 @@ class UploadBox:
 
         wait_until(has_reply, TIMEOUT_S)
         return found[0]
+
+    def wait_for_drawn(self, command_id: str = "one") -> ValidationClipsResult:
+        """The clips of a draw that has to succeed."""
+        reply = self.wait_for_reply(command_id)
+        assert isinstance(reply, CommandDone), reply
+        return msgspec.json.decode(reply.result, type=ValidationClipsResult)
 
     def wait_for_result(self, command_id: str = "one") -> ClipResult:
         """The result of a command that has to succeed."""
