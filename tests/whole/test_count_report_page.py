@@ -101,10 +101,10 @@ def test_the_page_makes_no_request_and_logs_no_error(browser: EditorPage) -> Non
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_page_that_was_written_in_a_language_is_that_of_the_switch(
-    browser: EditorPage, folder: Path, language: Language, monkeypatch: pytest.MonkeyPatch
+    browser: EditorPage, tmp_path: Path, language: Language, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plots, "is_installed", lambda: False)
-    browser.open(write_page(folder, build_result(), language))
+    browser.open(write_page(tmp_path, build_result(), language))
     assert browser.run("return document.documentElement.lang") == language
     written = browser.run("return document.documentElement.outerHTML")
     for other in (*LANGUAGES, language):
