@@ -1,6 +1,6 @@
 """The command `validation_clips`: spans of a camera's footage drawn by chance in each light, uploaded as light clips.
 
-The box draws, and states the seed: nobody chooses which. Each clip is admitted, made, sent and receipted as one of the
+The box draws, and states the seed, so that no requester chooses the spans. Each clip is admitted, made, sent and receipted as one of the
 command `clip`, and continues as one after a restart of the agent.
 """
 

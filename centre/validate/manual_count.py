@@ -31,7 +31,7 @@ AGREED = "agreed"
 """Name in place of a person's: the agreed count of two."""
 PLAYED_SUFFIXES = (".mp4", ".m4v", ".mov", ".webm", ".mkv")
 PLAYED_CODECS = ("h264", "hevc", "av1", "vp9", "vp8")
-"""What one browser or another plays. The page says if the one at hand does not."""
+"""Codecs that some browser plays. The page says if the browser at hand does not."""
 PersonName = Annotated[
     str,
     msgspec.Meta(
