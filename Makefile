@@ -9,6 +9,8 @@ MODEL_PYTHON := python3.11
 TORCH_WHEELS := https://download.pytorch.org/whl/cpu/torch/
 # The tests together wait more than they compute.
 TEST_WORKERS := 6
+# A test that hangs fails, with the stacks of its threads. The longest takes two minutes beside seven others on two cores.
+TEST_TIMEOUT_S := 900
 # They start the agent hundreds of times, and each start would compile 430 modules, .3 s of CPU.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -38,7 +40,7 @@ check: lint ## the inner loop: lint and the short tests, in minutes
 test: setup $(VENV)/.virtual-camera ## all tests but the long ones, with all the set-up
 	@# Downloads wait for the network while lint computes.
 	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target setup-test setup-crash setup-units lint test-cache
-	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder --timeout $(TEST_TIMEOUT_S) $(ARGS)
 
 # The workers read rewritten assertions of 700 files from __pycache__. Each would write them by itself, 10 s of CPU a worker.
 .PHONY: test-cache
