@@ -2,6 +2,7 @@
 
     uploads/<upload id>.json    a state file: the command, how far it is, and its outcome
     uploads/<upload id>.file    the file to upload, once it is made
+    uploads/<command id>.accepted    a state file: a command that was accepted, and whose uploads are not queued yet
 
 The folder has mode 0700. The addresses are removed from the state file when the upload has ended.
 """
@@ -10,7 +11,7 @@ import contextlib
 import logging
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -35,7 +36,7 @@ MAX_ENDED = 64
 """Outcomes that are kept, for a command that comes again."""
 LIFETIME_S = 3 * 86_400.0
 """From the command to the end of the last try: a weekend without a link."""
-_RECORD_SUFFIX, _FILE_SUFFIX = ".json", ".file"
+_RECORD_SUFFIX, _FILE_SUFFIX, _ACCEPTED_SUFFIX = ".json", ".file", ".accepted"
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,6 +101,7 @@ class UploadQueue:
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._records: dict[str, UploadRecord] = {}
+        self._accepted: dict[str, ValidCommand] = {}
 
     @classmethod
     def open(cls, state_dir: Path) -> "UploadQueue":
@@ -120,11 +122,24 @@ class UploadQueue:
                 record = self._state_file(name.removesuffix(_RECORD_SUFFIX)).load()
                 if record is not None:
                     self._records[record.id] = record
+        self._load_accepted(names)
         kept = {self.file_of(record.id).name for record in self._pending()}
         for name in names:
             path = self._folder / name
-            if name not in kept and not name.endswith(_RECORD_SUFFIX) and not is_set_aside(name):
+            is_state = name.endswith((_RECORD_SUFFIX, _ACCEPTED_SUFFIX))
+            if name not in kept and not is_state and not is_set_aside(name):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def _load_accepted(self, names: Sequence[str]) -> None:
+        """Read the commands whose uploads were not queued, and forget those whose uploads were."""
+        queued = {record.command.id for record in self._records.values()}
+        for name in names:
+            if name.endswith(_ACCEPTED_SUFFIX) and not name.startswith("."):
+                command = self._accepted_file(name.removesuffix(_ACCEPTED_SUFFIX)).load()
+                if command is not None:
+                    self._accepted[command.id] = command
+        for command_id in queued & set(self._accepted):
+            self._forget_accepted(command_id)
 
     def file_of(self, upload_id: str) -> Path:
         """Return the path of the file to upload."""
@@ -148,6 +163,22 @@ class UploadQueue:
         shutil.rmtree(source.parent, ignore_errors=True)
         self.update(upload_id, lambda old: msgspec.structs.replace(old, made=made))
 
+    def note_accepted(self, command: ValidCommand) -> None:
+        """Store a command, without its addresses, whose uploads are queued after it was accepted."""
+        with self._lock:
+            self._accepted_file(command.id).write(command)
+            self._accepted[command.id] = command
+
+    def forget_accepted(self, command_id: str) -> None:
+        """Forget a command that has ended before its uploads were queued."""
+        with self._lock:
+            self._forget_accepted(command_id)
+
+    def accepted(self) -> tuple[ValidCommand, ...]:
+        """Return the commands that were accepted, and whose uploads are not queued."""
+        with self._lock:
+            return tuple(self._accepted.values())
+
     def find(self, upload_id: str) -> UploadRecord | None:
         """Return a record, or None."""
         with self._lock:
@@ -170,6 +201,8 @@ class UploadQueue:
             last = max((each.number for each in self._records.values()), default=0)
             for number, record in enumerate(records, start=last + 1):
                 self._write(msgspec.structs.replace(record, number=number))
+            for record in records:
+                self._forget_accepted(record.command.id)
             self._changed.notify()
 
     def wait_for_upload(self, timeout_s: float, stopping: threading.Event) -> None:
@@ -246,6 +279,15 @@ class UploadQueue:
             for record in [one for one in ended if one.command.id in commands]:
                 self._state_file(record.id).path.unlink(missing_ok=True)
                 del self._records[record.id]
+
+    def _forget_accepted(self, command_id: str) -> None:
+        if self._accepted.pop(command_id, None) is not None:
+            # The next start deletes it if uploads were queued; otherwise a second answer does no harm.
+            with contextlib.suppress(OSError):
+                self._accepted_file(command_id).delete()
+
+    def _accepted_file(self, command_id: str) -> StateFile[ValidCommand]:
+        return StateFile(self._folder / (command_id + _ACCEPTED_SUFFIX), ValidCommand)
 
     def _state_file(self, upload_id: str) -> StateFile[UploadRecord]:
         return StateFile(self._folder / (upload_id + _RECORD_SUFFIX), UploadRecord)

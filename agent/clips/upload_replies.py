@@ -4,7 +4,7 @@ the agent has accepted.
 
 import contextlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import msgspec
@@ -12,7 +12,7 @@ import msgspec
 from agent.base.view_condition import Light
 from agent.clips.clip_task import ClipForm
 from agent.clips.upload_queue import LIFETIME_S, ClipDraw, UploadQueue, UploadRecord
-from agent.commands.command import CommandProgressSink, Deferred
+from agent.commands.command import CommandProgressSink, Deferred, ValidCommand
 from agent.commands.pending_commands import ResumeCommand
 from agent.commands.requester import CommandRejected
 
@@ -136,6 +136,12 @@ def _result_of_one(record: UploadRecord) -> ClipResult | BundleResult:
     )
 
 
+def _refuse_as_not_queued() -> UploadResult:
+    raise CommandRejected(
+        "failed", "the agent ended before it was done: nothing was queued for upload"
+    )
+
+
 class UploadReplies:
     """Reports and answers the commands of uploads. Thread-safe."""
 
@@ -145,10 +151,24 @@ class UploadReplies:
         self._lock = threading.Lock()
 
     def resume(self, resume_command: ResumeCommand) -> None:
-        """Continue the commands of an earlier run that were not answered."""
+        """Continue the commands of an earlier run that were not answered; those whose uploads it did not queue are refused."""
         records = (*self._queue.pending(), *self._queue.unanswered())
         for command in {record.command.id: record.command for record in records}.values():
             self.attach(command.id, resume_command(command, DEFERRED))
+        for command in self._queue.accepted():
+            sink = resume_command(command, DEFERRED)
+            self._forget_at_end(command.id, sink).finish(_refuse_as_not_queued)
+
+    def accept(self, command: ValidCommand, sink: CommandProgressSink) -> CommandProgressSink:
+        """Store a command, without its addresses, whose uploads are queued after it was accepted. Return the sink that ends it.
+
+        If the agent ends before they are queued, the next run refuses the command. Raises: CommandRejected.
+        """
+        try:
+            self._queue.note_accepted(command)
+        except OSError as error:
+            raise CommandRejected("failed", f"the command cannot be stored: {error}") from error
+        return self._forget_at_end(command.id, sink)
 
     def attach(self, command_id: str, sink: CommandProgressSink) -> None:
         """Have the uploads of a command reported and answered by its sink."""
@@ -187,6 +207,18 @@ class UploadReplies:
         """Answer the commands of uploads that ended just before the agent did."""
         for record in self._queue.unanswered():
             self.answer(record)
+
+    def _forget_at_end(self, command_id: str, sink: CommandProgressSink) -> CommandProgressSink:
+        """Return a sink that forgets an accepted command when its end reaches the dispatcher, and not before."""
+
+        def finish(make_result: Callable[[], msgspec.Struct]) -> None:
+            def end() -> msgspec.Struct:
+                self._queue.forget_accepted(command_id)
+                return make_result()
+
+            sink.finish(end)
+
+        return CommandProgressSink(sink.report_progress, finish)
 
     def _hand_over(self, records: Sequence[UploadRecord]) -> UploadResult:
         """Return the result to the dispatcher. Raises: CommandRejected."""

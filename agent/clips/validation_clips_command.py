@@ -173,12 +173,22 @@ class ValidationClipsCommandHandler(CommandHandler):
         first = Interval(int(begin.timestamp()), int(begin.timestamp()) + args.length_s)
         for upload in args.uploads:
             self._admission.check(_clip_args(args, first, upload), command.requester)
-        self._worker.start(lambda: self._draw(command, progress_sink), progress_sink)
+        uploads = tuple(map(without_address, args.uploads))
+        public = msgspec.structs.replace(
+            command, args=msgspec.structs.replace(args, uploads=uploads)
+        )
+        sink = self._replies.accept(public, progress_sink)
+        try:
+            self._worker.start(lambda: self._draw(args, public, sink), sink)
+        except CommandRejected:
+            self._queue.forget_accepted(command.id)
+            raise
         return DEFERRED
 
-    def _draw(self, command: ValidCommand, progress_sink: CommandProgressSink) -> None:
-        """Draw the clips, write the receipt of that, and queue them. Raises: CommandRejected."""
-        args: ValidationClipsArgs = command.args
+    def _draw(
+        self, args: ValidationClipsArgs, command: ValidCommand, sink: CommandProgressSink
+    ) -> None:
+        """Draw the clips, write the receipt of that, and queue them. `command` is without addresses. Raises: CommandRejected."""
         footage = self._footage_by_light(args)
         seed = self._rng.getrandbits(_SEED_BITS)
         rng = random.Random(seed)  # noqa: S311 - a draw that can be done again, no secret
@@ -196,23 +206,19 @@ class ValidationClipsCommandHandler(CommandHandler):
         words = ", ".join(f"{light} {_rfc3339(span.begin_s)}" for light, span in drawn)
         purpose = f"{args.purpose}: validation clips drawn with seed {seed}: {words}"
         self._access.record_view(args.camera, args.begin, args.end, command.requester.by, purpose)
-        uploads = tuple(map(without_address, args.uploads))
-        public = msgspec.structs.replace(
-            command, args=msgspec.structs.replace(args, uploads=uploads)
-        )
         footage_s = {
             light: sum(one.end_s - one.begin_s for one in footage[light]) for light in LIGHTS
         }
         records = [
             self._make_record(
-                public,
+                command,
                 _clip_args(args, span, args.uploads[number]),
                 ClipDraw(light=light, seed=seed, address=number, footage_s=footage_s),
             )
             for number, (light, span) in enumerate(drawn)
         ]
         # Attached first: an upload that ends meanwhile is answered by the one or the other.
-        self._replies.attach(command.id, progress_sink)
+        self._replies.attach(command.id, sink)
         try:
             self._queue.add(*records)
         except CommandRejected:

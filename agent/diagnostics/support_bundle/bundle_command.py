@@ -9,6 +9,7 @@ import msgspec
 from agent.base.clock import Clock, rfc3339
 from agent.base.errors import UserError
 from agent.base.sha256 import sha256_hex
+from agent.clips.clip_admission import without_address
 from agent.clips.clip_task import MadeFile
 from agent.clips.upload_queue import UploadQueue, UploadRecord
 from agent.clips.upload_replies import (
@@ -114,12 +115,18 @@ class BundleCommandHandler(CommandHandler):
         check_target(command.args.upload, self._link.upload_hosts)
         if earlier is not None:
             self._replies.attach(command.id, progress_sink)
-        elif not self.stage.put(_BundleRequest(command, progress_sink)):
-            raise CommandRejected("busy", "another bundle is being made")
         else:
+            self._put(command, progress_sink)
             host = target_host(command.args.upload)
             self._record_action(command.requester.by, f"a support bundle for {host}")
         return DEFERRED
+
+    def _put(self, command: ValidCommand, progress_sink: CommandProgressSink) -> None:
+        """Store the command, and have the stage make its bundle. Raises: CommandRejected."""
+        sink = self._replies.accept(_without_address(command), progress_sink)
+        if not self.stage.put(_BundleRequest(command, sink)):
+            self._queue.forget_accepted(command.id)
+            raise CommandRejected("busy", "another bundle is being made")
 
     def _handle(self, request: _BundleRequest) -> None:
         command = request.command
@@ -142,12 +149,10 @@ class BundleCommandHandler(CommandHandler):
         data = bundle.read_bytes()
         bundle.replace(file)
         now = self._clock.utc(self._clock.boottime_ns())
-        host = target_host(args.upload)
-        public_args = BundleArgs(upload=PresignedPut(url=f"https://{host}"))
         return UploadRecord(
             id=command.id,
             number=0,
-            command=msgspec.structs.replace(command, args=public_args),
+            command=_without_address(command),
             accepted_unix_s=now.timestamp() if self._clock.trust().synced else None,
             camera="",
             begin=rfc3339(now),
@@ -157,7 +162,7 @@ class BundleCommandHandler(CommandHandler):
             viewer=command.requester.id,
             is_emergency=False,
             purpose=PURPOSE,
-            host=host,
+            host=target_host(args.upload),
             target=args.upload,
             made=MadeFile(
                 sha256=sha256_hex(data),
@@ -167,6 +172,11 @@ class BundleCommandHandler(CommandHandler):
                 end=rfc3339(now),
             ),
         )
+
+
+def _without_address(command: ValidCommand) -> ValidCommand:
+    args = BundleArgs(upload=without_address(command.args.upload))
+    return msgspec.structs.replace(command, args=args)
 
 
 def _reject(reason: str) -> BundleResult:

@@ -7,11 +7,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent.base.model import CommandDone
+from agent.base.model import CommandAccepted, CommandDone
 from agent.clips.upload_replies import BundleResult
 from agent.config.link import LinkConfig
 from agent.diagnostics.support_bundle import archive_format
 from tests.vectors.street import StreetBox
+from tests.whole.report.reporting_box import wait_until
 from tests.whole.uploads.upload_box import BOX, UploadBox
 from tests.whole.uploads.upload_servers import UploadServers
 
@@ -82,6 +83,23 @@ def test_a_repeat_gets_the_outcome_also_in_the_next_run(
         assert later.actions == []
 
 
+def test_a_bundle_that_was_not_made_when_the_agent_ended_is_answered_by_the_next_run(
+    street: StreetBox,
+) -> None:
+    link = LinkConfig(upload_hosts=("localhost",))
+    with UploadBox(street, link, never_turned="bundle") as box:
+        box.send_bundle({"kind": "put", "url": "https://localhost/x?secret"})
+        wait_until(lambda: box.replies)
+    assert box.replies == [CommandAccepted(command="one", verb="bundle")]
+    (accepted,) = (street.state / "uploads").iterdir()
+    assert "secret" not in accepted.read_text()
+    with UploadBox(street, link) as later:
+        refusal = later.wait_for_refusal()
+    assert later.published == [refusal]
+    assert refusal.message == "the agent ended before it was done: nothing was queued for upload"
+    assert list((street.state / "uploads").iterdir()) == []
+
+
 def test_a_bundle_goes_to_a_configured_host_alone(street: StreetBox, link: LinkConfig) -> None:
     with UploadBox(street, link) as box:
         box.send_bundle({"kind": "put", "url": "https://evil.example/x?Signature=secret"})
@@ -101,4 +119,4 @@ def test_a_disk_that_takes_nothing_is_a_refusal(
         refusal = box.wait_for_refusal()
         (street.state / "uploads").unlink()
     assert refusal.code == "failed"
-    assert refusal.message.startswith("the bundle cannot be made: ")
+    assert refusal.message.startswith("the command cannot be stored: ")

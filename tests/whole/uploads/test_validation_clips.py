@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from agent.base.model import CommandAccepted
 from agent.base.view_condition import Light
 from agent.config.configuration import InstitutionConfig
 from agent.config.link import LinkConfig
@@ -140,6 +141,28 @@ def test_the_clips_continue_after_a_restart_and_their_command_is_answered_once(
     sent, refused = result.clips
     assert sent.sha256 == hashlib.sha256(servers.get_object("first")).hexdigest()
     assert (refused.sha256, refused.failure) == (None, "localhost answers PUT with 403")
+
+
+def test_a_command_whose_clips_were_not_drawn_when_the_agent_ended_is_answered_by_the_next_run(
+    street: StreetBox,
+) -> None:
+    link = LinkConfig(upload_hosts=("localhost",))
+    with UploadBox(street, link, never_turned="footage") as box:
+        box.send_validation(TWO)
+        wait_until(lambda: box.replies)
+    assert box.replies == [CommandAccepted(command="one", verb="validation_clips")]
+    stored = [path.read_text() for path in (street.state / "uploads").iterdir()]
+    assert [("one" in text, "secret" in text) for text in stored] == [(True, False)]
+    with UploadBox(street, link) as later:
+        refusal = later.wait_for_refusal()
+        later.send_validation(TWO)
+        wait_until(lambda: later.replies)
+    assert (refusal.code, refusal.message) == (
+        "failed",
+        "the agent ended before it was done: nothing was queued for upload",
+    )
+    assert (later.published, later.replies) == ([refusal], [refusal])
+    assert list((street.state / "uploads").iterdir()) == []
 
 
 def test_clips_that_all_fail_refuse_the_command(street: StreetBox, tmp_path: Path) -> None:
