@@ -73,7 +73,8 @@ install: ## put the units where systemd finds them: make install DESTDIR=tree PR
 
 test-crash: setup-test setup-crash ## power cuts, failing disks, kills, slow links: all of it (minutes, as root)
 	VIGIE_CRASH=long $(BIN)/pytest -s tests/crash tests/whole/test_provision_kill.py \
-	  tests/whole/report/test_slow_link.py tests/contracts/test_model_process.py tests/faults/test_upload_kill.py tests/whole/test_pole_page.py $(ARGS)
+	  tests/whole/report/test_slow_link.py tests/contracts/test_model_process.py tests/faults/test_agent_kill.py \
+	  tests/faults/test_upload_kill.py tests/parts/test_session.py tests/whole/test_pole_page.py $(ARGS)
 
 fuzz: setup-fuzz ## fuzz each parser of foreign input, guided by coverage: make fuzz ARGS="--minutes 10 mp4"
 	$(BIN)/python -m tests.fuzz $(ARGS)

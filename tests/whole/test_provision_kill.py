@@ -14,7 +14,7 @@ from tests.whole.provision_tree import CHECKOUT
 
 pytestmark = pytest.mark.slow
 
-EVERY = 1 if os.environ.get("VIGIE_CRASH") == "long" else 5
+EVERY = 1 if os.environ.get("VIGIE_CRASH") == "long" else 8
 
 
 @pytest.mark.parametrize("scenario", ["first", "change"])
