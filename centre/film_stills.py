@@ -8,7 +8,7 @@ import av
 import av.error
 import msgspec
 
-from drivers.av_stream import VideoSource, frame_planes, open_video_source
+from drivers.av_stream import VideoSource, open_video_source
 from drivers.masking import MaskPainter
 from drivers.media import NS_PER_S, Frame, Polygon
 
@@ -37,8 +37,7 @@ def read_stills(
             if found is None:
                 yield None
                 continue
-            planes = source.orientation.turn_planes(frame_planes(found.picture))
-            y, u, v = painter.paint_planes(planes)
+            y, u, v = painter.paint_planes(source.planes(found.picture))
             yield Frame(seq=0, t_ns=found.t_ns, y=y, u=u, v=v)
 
 

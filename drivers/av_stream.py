@@ -160,19 +160,28 @@ class VideoSource:
         self._context.flush_buffers()
         return pictures
 
+    def planes(self, picture: av.VideoFrame) -> Planes:
+        """Return the planes of a decoded picture as they are displayed, as `frame_planes`."""
+        return self.orientation.turn_planes(frame_planes(picture))
+
     def close(self) -> None:
         """Close the container. No other method may be running."""
         self._container.close()
 
 
 def open_video_source(file: str, display_name: str, **av_options: Any) -> VideoSource:
-    """Open a file, device or address; `how` goes to `av.open`. Raises DriverError."""
+    """Open a file, device or address; `av_options` go to `av.open`. Raises DriverError."""
+    return VideoSource(open_container(file, display_name, **av_options), display_name)
+
+
+def open_container(file: str, display_name: str, **av_options: Any) -> av.container.InputContainer:
+    """Open a container, as `open_video_source`. Raises DriverError."""
     try:
-        container = av.open(file, mode="r", **av_options)
+        container: av.container.InputContainer = av.open(file, mode="r", **av_options)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         translated = to_driver_error(error, display_name)
         raise translated from translated.__cause__
-    return VideoSource(container, display_name)
+    return container
 
 
 def _creation_time(metadata: Mapping[str, str]) -> str:

@@ -5,6 +5,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 import msgspec
 
+from drivers.errors import DriverError
 from drivers.media import Frame, Packet, PictureArea, Polygon, StreamInfo
 
 
@@ -26,7 +27,8 @@ class StreamRequest(msgspec.Struct, frozen=True, kw_only=True):
     With `masks_may_lag` some pictures after a change may still have the masks before it, for a second at most.
     `keyframe_watch` decides whether the pictures between keyframes are decoded: see
     `drivers.frame_decoder.FrameDecoder`. A driver that does not decode, or decodes each picture alone, never calls it.
-    `network` runs in the sensor, if the driver can do that: its results are in the frames.
+    `network` runs in the sensor, if the driver can do that: its results are in the frames. `on_decoder_failure` is called if a
+    hardware decoder of the driver's options is not used, with the reason, at each opening again. Thread-safe.
     """
 
     packets: bool
@@ -36,6 +38,7 @@ class StreamRequest(msgspec.Struct, frozen=True, kw_only=True):
     masks_may_lag: bool = False
     keyframe_watch: Callable[[Frame], bool] | None = None
     network: SensorNetwork | None = None
+    on_decoder_failure: Callable[[DriverError], None] | None = None
 
     @property
     def has_masks(self) -> bool:

@@ -7,7 +7,7 @@ import av
 import av.error
 import msgspec
 
-from drivers.av_stream import FrameSelector, VideoPacket, VideoSource, frame_planes
+from drivers.av_stream import FrameSelector, VideoPacket, VideoSource
 from drivers.media import Frame, Planes
 
 MAX_KEYFRAME_INTERVAL_NS = 2_500_000_000
@@ -216,7 +216,7 @@ class FrameDecoder:
     def _to_frame(
         self, picture: av.VideoFrame, queued: _QueuedPacket, at_ns: int, seq: int
     ) -> Frame:
-        y, u, v = self._paint(queued.source.orientation.turn_planes(frame_planes(picture)))
+        y, u, v = self._paint(queued.source.planes(picture))
         return Frame(seq=seq, t_ns=queued.to_boottime_ns(at_ns), y=y, u=u, v=v)
 
     def _deliver(self, frame: Frame) -> Frame:

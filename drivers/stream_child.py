@@ -6,13 +6,14 @@ The masks are painted in the parent.
 
 import threading
 import time
+from functools import partial
 
 import msgspec
 import numpy as np
 from av.video.codeccontext import VideoCodecContext
 
 from drivers.av_live import LiveCamera
-from drivers.av_stream import open_video_source
+from drivers.av_stream import VideoSource, open_container
 from drivers.child import messages
 from drivers.child.bounded_queue import MAX_PACKET_BYTES
 from drivers.child.confinement import Confinement, confine
@@ -22,6 +23,7 @@ from drivers.child.main import ChildEnd
 from drivers.child.messages import SLOT_COUNT
 from drivers.contracts import CameraReadings, StreamRequest
 from drivers.errors import DriverError
+from drivers.hardware_decoder import HardwareSource, open_v4l2_decoder
 from drivers.media import Frame, Packet, StreamInfo
 
 MAX_MEMORY_BYTES = 402_653_184
@@ -38,7 +40,7 @@ SLOT_TIMEOUT_S = 1.0
 class StreamOptions(msgspec.Struct, frozen=True, kw_only=True):
     """A stream to open. `url` may have a password, and is in no message.
 
-    `tcp_port` is the only one that the child may connect to.
+    `tcp_port` is the only one that the child may connect to, and `decoder_device` the V4L2 decoder that it may use.
     """
 
     url: str
@@ -48,6 +50,7 @@ class StreamOptions(msgspec.Struct, frozen=True, kw_only=True):
     read_timeout_s: float
     can_pause: bool
     tcp_port: int
+    decoder_device: str | None = None
 
 
 def prepare() -> None:
@@ -61,8 +64,14 @@ def run(end: ChildEnd) -> None:
     """Read the stream until the parent's end is closed. Raises: DriverError."""
     settings = messages.from_raw(end.settings, messages.MediaSettings)
     options = messages.from_raw(settings.options, StreamOptions)
+    device = options.decoder_device
     confine(
-        Confinement(memory_bytes=MAX_MEMORY_BYTES, network="client", tcp_ports=(options.tcp_port,)),
+        Confinement(
+            memory_bytes=MAX_MEMORY_BYTES,
+            network="client",
+            tcp_ports=(options.tcp_port,),
+            decoder_devices=() if device is None else (device,),
+        ),
         end,
     )
     frame_copier: _FrameCopier | None = None
@@ -72,12 +81,7 @@ def run(end: ChildEnd) -> None:
 
     camera = LiveCamera(
         end.display_name,
-        lambda: open_video_source(
-            options.url,
-            end.display_name,
-            options=options.av_options,
-            timeout=options.av_timeouts_s,
-        ),
+        lambda: _open_source(end, options),
         StreamRequest(
             packets=settings.packets,
             frames_fps=settings.frames_fps,
@@ -99,6 +103,24 @@ def run(end: ChildEnd) -> None:
         if error.kind != "closed":
             raise
     closing.join()
+
+
+def _open_source(end: ChildEnd, options: StreamOptions) -> VideoSource:
+    container = open_container(
+        options.url, end.display_name, options=options.av_options, timeout=options.av_timeouts_s
+    )
+    if options.decoder_device is None:
+        return VideoSource(container, end.display_name)
+    return HardwareSource(
+        container,
+        end.display_name,
+        partial(open_v4l2_decoder, options.decoder_device),
+        lambda reason: _send_decoder_failure(end, reason),
+    )
+
+
+def _send_decoder_failure(end: ChildEnd, reason: str) -> None:
+    end.send(messages.DecoderFailed(reason=reason[: messages.MAX_MESSAGE_CHARS]))
 
 
 def _close_with_parent(end: ChildEnd, camera: LiveCamera) -> None:

@@ -413,7 +413,22 @@ def _load_options(
                 problem=message_of(error),
             )
         ) from error
-    return checked_convert.convert(raw_options, module.Options, location, key)
+    options = checked_convert.convert(raw_options, module.Options, location, key)
+    if camera.institution is not None:
+        _refuse_decoder(options, f"{location}: {key}")
+    return options
+
+
+def _refuse_decoder(options: msgspec.Struct, label: str) -> None:
+    """Raises: UserError if a decoder of the board would read what a foreign camera sends: its firmware is in no sandbox."""
+    device = getattr(options, "decoder_device", None)
+    if device is not None:
+        raise UserError(
+            Message(
+                "{label}: the firmware of the board would read what a camera of another institution sends; allowed: for cameras without institution",
+                label=f"{label}.decoder_device = {device!r}",
+            )
+        )
 
 
 def _opener(camera: CameraConfig, options: msgspec.Struct, clock: Clock) -> OpenCamera:

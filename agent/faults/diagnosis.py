@@ -36,6 +36,7 @@ CAMERA_FAULTS: tuple[FaultCode, ...] = (
     "CAM-09",
     "DET-01",
     "DET-02",
+    "CAM-10",
 )
 FAULT_OF_VIEW: Mapping[ViewState, FaultCode] = {
     "dark": "CAM-07",

@@ -44,6 +44,7 @@ from agent.recording.silence_gaps import SilenceGaps
 from agent.reporting.payloads import CameraCapabilities
 from agent.runtime.queues import LatestFrame, PacketQueue
 from drivers.contracts import SensorNetworkControl, StreamRequest
+from drivers.errors import DriverError
 from drivers.media import Frame, StreamInfo
 
 QUEUE_BYTES = 16_000_000
@@ -330,7 +331,10 @@ class CameraPipeline:
     def _make_capture_stages(self, source: CameraSource) -> tuple[CaptureStage, ...]:
         fps = self.config.detect.fps if self._frame_queue else 0.0
         open_detect = source.open_detect if self._frame_queue else None
-        detect_wanted = self._masks.stream_request(packets=False, frames_fps=fps)
+        detect_wanted = msgspec.structs.replace(
+            self._masks.stream_request(packets=False, frames_fps=fps),
+            on_decoder_failure=self._on_decoder_failure,
+        )
         main_wanted = msgspec.structs.replace(
             detect_wanted,
             packets=self.packet_queue is not None,
@@ -396,6 +400,10 @@ class CameraPipeline:
             wanted=lambda: self.duty.limit(wanted),
             reader_fault=self._reader_fault,
         )
+
+    def _on_decoder_failure(self, error: DriverError) -> None:
+        """Until the agent ends: the driver does not use the decoder again."""
+        self._services.faults.raise_fault("CAM-10", self.name, error)
 
     def _decoding(self) -> DecodingState | None:
         return self.detection.keyframe_watch.state if self.detection else None

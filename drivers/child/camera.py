@@ -203,6 +203,8 @@ class ChildCamera:
                 self._taken_number = number
             case messages.ReadingsUpdate(readings=readings):
                 self._readings = readings
+            case messages.DecoderFailed(reason=reason):
+                self._on_decoder_failure(reason)
             case messages.Opened():
                 self._on_opened(message)
             case messages.Loading():
@@ -268,6 +270,10 @@ class ChildCamera:
         if tenths != self._loaded_tenths:
             self._loaded_tenths = tenths
             log.info("%s: the sensor's network is loaded to %d %%", self._display_name, 10 * tenths)
+
+    def _on_decoder_failure(self, _reason: str) -> None:
+        """The child has given a hardware decoder up. Raises: DriverError, as a driver without one takes none."""
+        self._checks.refuse_decoder_failure()
 
     def _on_child_end(self) -> None:
         """Wake the reader, on the connection's thread."""
@@ -417,6 +423,10 @@ class MediaChecks:
     def check_loading(self, *, has_network: bool) -> None:
         """Check that a network was to be loaded: meanwhile a silent camera is no fault, and the progress is logged."""
         self._require(has_network, "progress of a network")
+
+    def refuse_decoder_failure(self) -> None:
+        """Refuse the failure of a hardware decoder that the child does not have."""
+        self._require(holds=False, what="failure of a decoder")
 
     def _latest_ns(self) -> int:
         return self._clock_ns() + MAX_AHEAD_NS

@@ -44,7 +44,8 @@ class Confinement(msgspec.Struct, frozen=True, kw_only=True):
 
     `memory_bytes` is private memory on top of the loaded libraries'. `tcp_ports` are those
     that it may connect to, and `readable_files` those that it may read in addition to READABLE_PATHS. `cpu_s`, for a child with one short task, ends it by SIGXCPU.
-    With `writable_folders` it writes, renames and deletes files in them, of `file_bytes` each at most.
+    With `writable_folders` it writes, renames and deletes files in them, of `file_bytes` each at most. `decoder_devices` are
+    the V4L2 decoders that it may use.
     """
 
     memory_bytes: int
@@ -52,6 +53,7 @@ class Confinement(msgspec.Struct, frozen=True, kw_only=True):
     tcp_ports: tuple[int, ...] = ()
     readable_files: tuple[str, ...] = ()
     writable_folders: tuple[str, ...] = ()
+    decoder_devices: tuple[str, ...] = ()
     file_bytes: int = MAX_FILE_BYTES
     cpu_s: int | None = None
 
@@ -82,8 +84,11 @@ def confine(confinement: Confinement, end: ChildEnd) -> None:
     sys.dont_write_bytecode = True
     readable = (*_readable_paths(), *map(Path, confinement.readable_files))
     writable = tuple(map(Path, confinement.writable_folders))
-    landlock.restrict(readable, writable, confinement.tcp_ports)
-    syscall_filter.allow_listed(confinement.network, fail, writes_files=bool(writable))
+    devices = tuple(map(Path, confinement.decoder_devices))
+    landlock.restrict(readable, writable, confinement.tcp_ports, devices)
+    syscall_filter.allow_listed(
+        confinement.network, fail, writes_files=bool(writable), uses_decoder=bool(devices)
+    )
 
 
 def end_before_agent() -> None:

@@ -8,7 +8,7 @@ import contextlib
 import ctypes
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 _SYS_CREATE_RULESET, _SYS_ADD_RULE, _SYS_RESTRICT_SELF = 444, 445, 446
@@ -22,7 +22,9 @@ _READ = _READ_FILE | _READ_DIR
 _WRITE = _WRITE_FILE | _REMOVE_DIR | _REMOVE_FILE | _MAKE_DIR | _MAKE_REG | _REFER | _TRUNCATE
 _OF_FILES = _READ_FILE | _WRITE_FILE | _TRUNCATE
 """Rights that a rule for a file, and no folder, may have."""
-_FILE_RIGHTS = {1: (1 << 13) - 1, 2: 1 << 13, 3: 1 << 14, 5: 1 << 15}
+_IOCTL_DEVICE = 1 << 15
+_OF_DEVICES = _READ_FILE | _WRITE_FILE | _IOCTL_DEVICE
+_FILE_RIGHTS = {1: (1 << 13) - 1, 2: 1 << 13, 3: 1 << 14, 5: _IOCTL_DEVICE}
 """Rights to files, by the version that introduced them; the first has execute, write, read and make."""
 _BIND_TCP, _CONNECT_TCP = 1 << 0, 1 << 1
 _NETWORK_VERSION = 4
@@ -57,12 +59,17 @@ def abi_version() -> int:
         return 0
 
 
-def restrict(readable: Iterable[Path], writable: Iterable[Path], tcp_ports: Iterable[int]) -> None:
-    """Keep only the rights to read these files and folders, to read and write those, and to connect to these TCP ports.
+def restrict(
+    readable: Iterable[Path],
+    writable: Iterable[Path],
+    tcp_ports: Iterable[int],
+    devices: Sequence[Path] = (),
+) -> None:
+    """Keep only the rights to read these files and folders, to read and write those, to connect to these TCP ports, and to use these devices.
 
     From now on the calling thread, which should be the only one, and those that it starts can neither write,
-    make, list or execute another file, listen on TCP, nor signal or trace a process outside. Without
-    Landlock nothing changes. Raises: OSError.
+    make, list or execute another file, listen on TCP, nor signal or trace a process outside. With a device the names of
+    its folder can be listed. Without Landlock nothing changes. Raises: OSError.
     """
     version = abi_version()
     if version == 0:
@@ -76,7 +83,13 @@ def restrict(readable: Iterable[Path], writable: Iterable[Path], tcp_ports: Iter
     )
     fd = _call(_SYS_CREATE_RULESET, ctypes.byref(ruleset), ctypes.sizeof(ruleset), 0)
     try:
-        for paths, rights in ((readable, _READ), (writable, _READ | _WRITE)):
+        device_folders = {device.parent for device in devices}
+        for paths, rights in (
+            (readable, _READ),
+            (writable, _READ | _WRITE),
+            (device_folders, _READ_DIR),
+            (devices, _OF_DEVICES),
+        ):
             for path in paths:
                 with contextlib.suppress(FileNotFoundError):
                     _allow(fd, path, rights & file_rights)
@@ -94,7 +107,7 @@ def _allow(ruleset_fd: int, path: Path, rights: int) -> None:
     path_fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
         is_folder = stat.S_ISDIR(os.fstat(path_fd).st_mode)
-        allowed = rights if is_folder else rights & _OF_FILES
+        allowed = rights if is_folder else rights & (_OF_FILES | _IOCTL_DEVICE)
         rule = _PathBeneath(allowed_access=allowed, parent_fd=path_fd)
         _call(_SYS_ADD_RULE, ruleset_fd, _RULE_PATH_BENEATH, ctypes.byref(rule), 0)
     finally:

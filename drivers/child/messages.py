@@ -161,6 +161,12 @@ class MasksQuery(msgspec.Struct, frozen=True, kw_only=True, tag="asked"):
     number: int
 
 
+class DecoderFailed(msgspec.Struct, frozen=True, kw_only=True, tag="decoder_failed"):
+    """The hardware decoder is not used any more, for this reason. Pictures continue by the software decoder."""
+
+    reason: Annotated[str, msgspec.Meta(max_length=MAX_MESSAGE_CHARS)]
+
+
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, tag="alive"):
     """The child's loop turns, and its device sends nothing."""
 
@@ -182,6 +188,7 @@ MediaMessage: TypeAlias = (
     | ReadingsUpdate
     | MasksQuery
     | MasksTaken
+    | DecoderFailed
     | Heartbeat
 )
 

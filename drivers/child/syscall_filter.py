@@ -70,6 +70,14 @@ _FILE_COMMANDS = (0, 1, 2, 3, 4, 1030, 1033, 1034)
 the kernel would signal another process."""
 _DEVICE_COMMANDS = (0x5401, 0x802C542A, 0x5421, 0x541B, 0x5450, 0x5451, 0x8933)
 """ioctl(2): TCGETS, TCGETS2, FIONBIO, FIONREAD, FIONCLEX, FIOCLEX, SIOCGIFINDEX."""
+_DECODER_COMMANDS = (
+    *(0x80685600, 0xC0405602, 0xC0D05604, 0xC0D05605, 0xC0D05640, 0xC0145608, 0xC0585609),
+    *(0xC058560F, 0xC0585611, 0x40045612, 0x40045613, 0xC040565E, 0xC040565F, 0x4020565A),
+    *(0x80885659, 0xC0485660),
+)
+"""ioctl(2) of a V4L2 decoder, those of libavcodec's wrapper: VIDIOC_QUERYCAP, ENUM_FMT, G_FMT, S_FMT, TRY_FMT, REQBUFS,
+QUERYBUF, QBUF, DQBUF, STREAMON, STREAMOFF, G_SELECTION, S_SELECTION, SUBSCRIBE_EVENT, DQEVENT and DECODER_CMD. None exports a
+buffer or sets a control."""
 _PROCESS_COMMANDS = (15, 16, 51, 64, 0x53564D41)
 """prctl(2): PR_SET_NAME, PR_GET_NAME, PR_SVE_GET_VL, PR_SME_GET_VL, PR_SET_VMA. The runtime of models asks any ARM for the
 length of its vectors. PR_SET_PDEATHSIG would let it outlive the agent."""
@@ -148,11 +156,16 @@ def load_library() -> ctypes.CDLL | None:
 
 
 def allow_listed(
-    network: Network, on_refusal: Callable[[str], object], *, writes_files: bool = False
+    network: Network,
+    on_refusal: Callable[[str], object],
+    *,
+    writes_files: bool = False,
+    uses_decoder: bool = False,
 ) -> None:
     """Give up all system calls but the listed ones, for ever.
 
-    With `writes_files` it may write, rename and delete the files that Landlock leaves to it.
+    With `writes_files` it may write, rename and delete the files that Landlock leaves to it, with `uses_decoder` give the
+    commands of a V4L2 decoder.
     In the calling thread, which should be the only one, and in those that it starts. `on_refusal` gets the name of a
     call that is not in the list, and ends the process. Without libseccomp nothing changes. Raises: OSError.
     """
@@ -170,6 +183,8 @@ def allow_listed(
             _add_network(rules, network)
         for name in _FILE_CALLS if writes_files else ():
             rules.allow(name)
+        for command in _DECODER_COMMANDS if uses_decoder else ():
+            rules.allow("ioctl", _is(1, command))
         _check(library.seccomp_load(context))
     finally:
         library.seccomp_release(context)

@@ -47,6 +47,7 @@ def open_driver(  # noqa: PLR0913 - the fields of a StreamRequest, by name
     current_masks: Callable[[], tuple[Polygon, ...]] | None = None,
     masks_may_lag: bool = False,
     keyframe_watch: Callable[[Frame], bool] | None = None,
+    on_decoder_failure: Callable[[DriverError], None] | None = None,
     transcode: bool = False,
     clock_ns: Callable[[], int] = boottime_ns,
 ) -> Camera:
@@ -58,6 +59,7 @@ def open_driver(  # noqa: PLR0913 - the fields of a StreamRequest, by name
         current_masks=current_masks,
         masks_may_lag=masks_may_lag,
         keyframe_watch=keyframe_watch,
+        on_decoder_failure=on_decoder_failure,
     )
 
     def opened(request: StreamRequest) -> Camera:

@@ -49,6 +49,7 @@ Deed = Literal[
     "execute",
     "fast open",
     "limit",
+    "list",
     "listen",
     "mode",
     "multipath",
@@ -79,6 +80,7 @@ class Misdeed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     rehearsal: RehearsalTask | None = None
     """It is confined as the child of this task."""
     tcp_ports: tuple[int, ...] = ()
+    decoder_devices: tuple[str, ...] = ()
     cpu_s: int | None = None
 
 
@@ -110,6 +112,7 @@ def run(end: ChildEnd) -> None:
                 memory_bytes=MEMORY_BYTES,
                 network=misdeed.network,
                 tcp_ports=misdeed.tcp_ports,
+                decoder_devices=misdeed.decoder_devices,
                 cpu_s=misdeed.cpu_s,
             ),
             end,
@@ -219,6 +222,7 @@ DEEDS: dict[Deed, Callable[[str], object]] = {
     "execute": lambda path: subprocess.run([path], check=True),
     "fast open": connect_by_fast_open,
     "limit": lambda pid: resource.prlimit(int(pid), resource.RLIMIT_CPU, (1, 1)),
+    "list": os.listdir,
     "listen": lambda _: socket.create_server(("127.0.0.1", 0)).close(),
     "mode": lambda path: Path(path).chmod(0o666),
     "multipath": partial(connect_by, IPPROTO_MPTCP),
@@ -262,6 +266,8 @@ def pose(end: ChildEnd) -> None:
         end.send(messages.FrameReady(slot=4, seq=0, t_ns=0))
     if misdeed == "keyframe-unasked":
         end.send(messages.KeyframeQuery(number=1, slot=0, t_ns=0))
+    if misdeed == "decoder-unasked":
+        end.send(messages.DecoderFailed(reason="there is none"))
     if misdeed == "loading-unasked":
         end.send(messages.Loading(done_bytes=1, total_bytes=10))
     packet = Packet(

@@ -17,7 +17,7 @@ from drivers.contracts import Camera, ReadingsSource
 from drivers.errors import DriverError
 from drivers.media import Frame, Packet
 
-from .conftest import PASSWORD, USER, RtspServer, open_driver
+from .conftest import PASSWORD, USER, RtspServer, open_driver, read_media
 
 SLACK_S = 10.0
 """Allowance for a busy machine on top of a timeout. The timeout itself is in the error; a call that hangs takes longer."""
@@ -178,6 +178,53 @@ def test_motion_at_a_keyframe_brings_all_pictures_since_the_one_before(
     assert all(after.t_ns >= before.t_ns for before, after in pairwise(frames))
 
 
+@pytest.mark.parametrize("transcode", [False, True])
+def test_without_the_configured_decoder_pictures_are_decoded_in_software_and_the_reason_is_reported_once(
+    rtsp_server: RtspServer, monkeypatch: pytest.MonkeyPatch, transcode: bool
+) -> None:
+    monkeypatch.setattr(rtsp, "_decoder_failures", {})
+    failures: list[DriverError] = []
+
+    def opened() -> Camera:
+        return open_driver(
+            "rtsp",
+            {"url": rtsp_server.url("open"), "decoder_device": "/dev/video255"},
+            on_decoder_failure=failures.append,
+            transcode=transcode,
+        )
+
+    camera = opened()
+    packet, *frames = read_media(camera, Packet, 1) + read_media(camera, Frame, 5)
+    assert packet.is_key
+    assert all(after.t_ns > before.t_ns for before, after in pairwise(frames))
+    assert frames[0].y.shape == (240, 320)
+    assert frames[-1].y.max() > frames[-1].y.min(), "the ball"
+    camera.close()
+    line = "camera 'test': device '/dev/video255': no such device"
+    assert [(error.kind, str(error)) for error in failures] == [("unsupported", line)]
+    monkeypatch.setattr(rtsp, "HARDWARE_FORK_SERVER", None)
+    again = opened()
+    read_media(again, Frame, 2)
+    again.close()
+    assert [str(error) for error in failures] == [line, line], "at each opening, without a try"
+
+
+def test_a_camera_whose_pictures_are_not_wanted_uses_no_decoder(
+    rtsp_server: RtspServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rtsp, "_decoder_failures", {})
+    failures: list[DriverError] = []
+    camera = open_driver(
+        "rtsp",
+        {"url": rtsp_server.url("open"), "decoder_device": "/dev/video255"},
+        frames_fps=0.0,
+        on_decoder_failure=failures.append,
+    )
+    read_media(camera, Packet, 30)
+    camera.close()
+    assert failures == []
+
+
 def test_no_thread_stays_behind(rtsp_server: RtspServer) -> None:
     camera = open_driver("rtsp", {"url": rtsp_server.url("open")})
     while not isinstance(camera.read(10.0), Frame):
@@ -209,6 +256,8 @@ def test_an_address_is_shown_without_its_secrets(url: str, shown: str) -> None:
         ({"url": "rtsp:///y"}, "rtsp://"),
         ({"url": "rtsp://x/y", "transport": "http"}, "transport"),
         ({"url": "rtsp://x/y", "read_timeout_s": 0}, "read_timeout_s"),
+        ({"url": "rtsp://x/y", "decoder_device": "/dev/mem"}, "decoder_device"),
+        ({"url": "rtsp://x/y", "decoder_device": "/dev/video1/../sda"}, "decoder_device"),
         ({"url": "rtsp://x/y", "open_timeout_s": 60}, "open_timeout_s"),
         ({"url": "rtsp://x/y", "username": "u"}, "go together"),
         ({"url": "rtsp://a:b@x/y", "username": "u", "password_file": "/p"}, "give it once"),

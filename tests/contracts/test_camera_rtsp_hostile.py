@@ -24,6 +24,8 @@ from tests.contracts.peer_memory import (
 )
 from tests.loopback_server import LoopbackServer
 
+DEVICE = "/dev/video255"
+"""No board has as many."""
 AGENT_GROWTH_BYTES = 8_000_000
 """Nothing of a description reaches the agent."""
 
@@ -150,6 +152,7 @@ def test_a_camera_is_read_again_after_the_fork_server_was_killed(rtsp_server: Rt
         ("frame elsewhere", "wrong place of a frame"),
         ("keyframe unasked", "wrong place of a keyframe"),
         ("loading unasked", "wrong progress of a network"),
+        ("decoder unasked", "wrong failure of a decoder"),
         ("time of tomorrow", "wrong times of a packet"),
         ("endless packet", "sends no message"),
     ],
@@ -169,4 +172,36 @@ def test_a_child_that_was_taken_over_is_ended(
     with pytest.raises(DriverError, match=words) as caught:
         read_on()
     assert caught.value.kind == "crashed"
+    assert children_of(hostile_server) == []
+
+
+def test_a_child_that_ends_while_a_decoder_of_the_board_is_used_has_none_the_next_time(
+    monkeypatch: pytest.MonkeyPatch, hostile_server: ForkServer, rtsp_server: RtspServer
+) -> None:
+    """A driver of the kernel or of libavcodec may end the process, each time again."""
+    monkeypatch.setattr(rtsp, "_decoder_failures", {})
+    monkeypatch.setattr(rtsp, "HARDWARE_FORK_SERVER", hostile_server)
+    failures: list[str] = []
+
+    def opened(url: str) -> Camera:
+        return open_driver(
+            "rtsp",
+            {"url": url, "decoder_device": DEVICE},
+            on_decoder_failure=lambda error: failures.append(str(error)),
+        )
+
+    camera = opened("rtsp://127.0.0.1/x")
+    read_media(camera, Packet, 1)
+    assert failures == []
+    assert isinstance(camera, ChildCamera)
+    assert camera.child_pid is not None
+    os.kill(camera.child_pid, signal.SIGKILL)
+    assert failure_of(camera).kind == "crashed"
+    line = f"camera 'test': device '{DEVICE}': its process ended while it decoded"
+    assert failures == [line]
+    camera.close()
+    again = opened(rtsp_server.url("open"))
+    read_media(again, Frame, 2)
+    assert failures == [line, line]
+    again.close()
     assert children_of(hostile_server) == []

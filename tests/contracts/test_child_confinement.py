@@ -49,6 +49,7 @@ TIOCSTI = 0x5412  # termios.h
 PR_SET_PDEATHSIG = 1  # sys/prctl.h
 PR_SVE_GET_VL, PR_SME_GET_VL = 51, 64  # sys/prctl.h
 SO_ATTACH_FILTER = 26  # sys/socket.h
+VIDIOC_QUERYCAP, VIDIOC_EXPBUF, VIDIOC_S_CTRL = 0x80685600, 0xC0405610, 0xC008561C  # videodev2.h
 
 needs_libseccomp = pytest.mark.skipif(
     syscall_filter.load_library() is None, reason="needs libseccomp"
@@ -579,6 +580,47 @@ def test_a_listed_system_call_has_listed_arguments(
     attempt: Callable[..., Attempt], call: tuple[object, ...]
 ) -> None:
     assert attempt("call", " ".join(map(str, call))).refused_call() == call[0]
+
+
+@needs_landlock
+@pytest.mark.parametrize(
+    ("deed", "path", "result"),
+    [
+        ("open", "/dev/null", "done"),
+        ("write", "/dev/null", "done"),
+        ("open", "/dev/zero", "PermissionError"),
+        ("write", "/dev/full", "PermissionError"),
+        ("list", "/dev", "done"),
+        ("list", "/", "PermissionError"),
+        ("write", "/dev/vigie-test", "PermissionError"),
+    ],
+)
+def test_a_child_with_a_decoder_opens_that_device_alone_and_sees_the_names_of_others(
+    attempt: Callable[..., Attempt], deed: str, path: str, result: str
+) -> None:
+    assert attempt(deed, path, decoder_devices=["/dev/null"]).result() == result
+
+
+@needs_libseccomp
+@pytest.mark.parametrize("has_decoder", [False, True])
+def test_commands_of_a_decoder_are_for_a_child_with_one(
+    attempt: Callable[..., Attempt], has_decoder: bool
+) -> None:
+    """Its channel is no device: the kernel would answer ENOTTY."""
+    devices = ["/dev/null"] if has_decoder else []
+    tried = attempt("call", f"ioctl 0 {VIDIOC_QUERYCAP} 0", decoder_devices=devices)
+    assert (tried.result() if has_decoder else tried.refused_call()) == (
+        "OSError" if has_decoder else "ioctl"
+    )
+
+
+@needs_libseccomp
+@pytest.mark.parametrize("command", [VIDIOC_EXPBUF, VIDIOC_S_CTRL])
+def test_a_child_with_a_decoder_exports_no_buffer_and_sets_no_control(
+    attempt: Callable[..., Attempt], command: int
+) -> None:
+    tried = attempt("call", f"ioctl 0 {command} 0", decoder_devices=["/dev/null"])
+    assert tried.refused_call() == "ioctl"
 
 
 @pytest.mark.parametrize("command", [PR_SVE_GET_VL, PR_SME_GET_VL])

@@ -1,4 +1,4 @@
-"""agent.capture.camera_source: the kinds of events that hold footage."""
+"""agent.capture.camera_source: the kinds of events that hold footage, and options that do not go together."""
 
 from pathlib import Path
 
@@ -67,3 +67,25 @@ def test_the_size_of_the_frames_for_detection_is_that_of_the_options(
     path.write_text(text.replace("options = {}", f"options = {options}"), encoding="utf-8")
     _, (source,) = camera_source.load_sources(path, ManualClock())
     assert source.frame_size_px == size_px
+
+
+@pytest.mark.parametrize("key", ["options", "detect_options"])
+def test_a_lent_camera_has_no_hardware_decoder(tmp_path: Path, key: str) -> None:
+    """The decoder's firmware is in no sandbox."""
+    plain, decoded = (
+        f'{{ url = "rtsp://camera.example/1"{more} }}'
+        for more in ("", ', decoder_device = "/dev/video10"')
+    )
+    other = "" if key == "options" else f"options = {plain}\n"
+    path = tmp_path / "vigie.toml"
+    text = CONFIG.replace("{kinds}", "[]").replace('driver = "fake"', 'driver = "rtsp"')
+    lent = '[camera.institution]\nowner = "Tram"\npurpose = "traffic"\n'
+    text = text.replace("options = {}", f"{other}{key} = {decoded}")
+    path.write_text(text, encoding="utf-8")
+    camera_source.load_sources(path, ManualClock())
+    path.write_text(text + lent, encoding="utf-8")
+    with pytest.raises(
+        UserError,
+        match=rf"camera\[0\]\.{key}\.decoder_device = '/dev/video10': .*; allowed: for cameras without institution",
+    ):
+        camera_source.load_sources(path, ManualClock())

@@ -259,7 +259,9 @@ def remainder(text: Text) -> str:
 
 
 def test_each_error_that_a_driver_is_written_with_is_translated() -> None:
-    errors = written_errors("DriverError", "ChildError", "MaskError", "ModelRefused")
+    errors = written_errors(
+        "DriverError", "ChildError", "HardwareFailure", "MaskError", "ModelRefused"
+    )
     assert len(errors) > 100
     unknown = [
         f"{place}: {text}"

@@ -104,6 +104,7 @@ class DiagnosedBox:
         self.state_dir.mkdir(exist_ok=True)
         self.is_silent = False
         self.camera_error: DriverError | None = None
+        self.decoder_failure: DriverError | None = None
         self.change_picture: Callable[[Plane], Plane] = lambda luma: luma
         """Change of the picture on its way from the street to the sensor."""
         self.has_sensor_noise = True
@@ -128,6 +129,8 @@ class DiagnosedBox:
 
         def open_lens(wanted: StreamRequest) -> Camera:
             self.raise_if_broken()
+            if self.decoder_failure is not None and wanted.on_decoder_failure is not None:
+                wanted.on_decoder_failure(self.decoder_failure)
             return Lens(open_main(wanted), self)
 
         self.agent = Agent(

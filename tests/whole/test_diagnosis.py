@@ -371,6 +371,15 @@ def test_a_missing_accelerator_is_named_while_its_fallback_detects(start: Start)
     confirm(box, "accelerator missing")
 
 
+@pytest.mark.raises_fault("CAM-10")
+def test_a_missing_hardware_decoder_is_named_while_the_processor_decodes(start: Start) -> None:
+    box = start()
+    line = "camera 'north': device '/dev/video10': no such device"
+    box.decoder_failure = DriverError("unsupported", line)
+    box.pass_s(12)
+    confirm(box, "hardware decoder missing")
+
+
 @pytest.mark.raises_fault("MSK-01")
 def test_a_camera_that_stays_closed_for_its_masks_is_not_blamed(
     start: Start, tmp_path: Path
