@@ -73,7 +73,7 @@ class Agent:
         archive, uplink = self._archive, self._uplink = open_foundation(start, box)
         publisher, session = uplink.publisher, uplink.session
         self.faults, self.outbox = box.faults, uplink.outbox
-        control_socket = ControlSocket(box.state_dir, clock.boottime_ns)
+        control_socket = self._control_socket = ControlSocket(box.state_dir, clock.boottime_ns)
         pipelines = self.pipelines = make_pipelines(start, box, archive, publisher)
         actuators = self.actuators = make_actuators(specs, box, pipelines, publisher)
         clips = Clips(config, box, uplink.budget, archive.policies, publisher, session.health)
@@ -183,6 +183,8 @@ class Agent:
             self._uplink.publisher.publish_restart(restart)
         if self.guard is not None:
             self.guard.start_process()
+        # A program that waits for READY finds the agent.
+        self._control_socket.open()
         self.supervisor.start()
 
     def stop(self, deadline_s: float = STOP_DEADLINE_S) -> bool:

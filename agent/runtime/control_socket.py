@@ -14,6 +14,7 @@ each other.
 import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -102,6 +103,11 @@ class ControlSocket:
 
         self._methods[_tag_of(request_type)] = queue
         return worker
+
+    def open(self) -> None:
+        """Listen before the stage runs. An OSError is left to the stage, which tries again and reports it."""
+        with suppress(OSError):
+            self._server.open()
 
     def run_once(self, stopping: threading.Event) -> None:
         """Accept and read what has come, or return after waiting for it."""

@@ -1,6 +1,7 @@
 """Scores of counts against labels, and their intervals. Pure."""
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -13,6 +14,7 @@ Z_95 = 1.959964
 """Standard deviations of a normal distribution that hold 95 % of it."""
 TOLERANCE_POSITION = 0.1
 """Largest distance along the line of a count and its crossing."""
+_REACH_RATIO = 1.01
 LARGE_VEHICLES = frozenset({"car", "truck", "bus"})
 
 
@@ -137,10 +139,16 @@ def _match_crossings(
     counted: Sequence[ReportedCrossing], truth: Sequence[TrueCrossing | IgnoredCrossing]
 ) -> dict[int, int]:
     """Return the largest one-to-one match, nearest candidates first. One whose place is not known is at any."""
+    by_time = sorted(range(len(truth)), key=lambda j: truth[j].t_s)
+    times_s = [truth[j].t_s for j in by_time]
+    # Wider than any tolerance, by more than the rounding of the differences below.
+    reach_s = _REACH_RATIO * max((t.tolerance_s for t in truth), default=0.0)
     candidates: list[list[int]] = []
     for c in counted:
         near = []
-        for j, t in enumerate(truth):
+        begin = bisect_left(times_s, c.t_s - reach_s)
+        for j in by_time[begin : bisect_right(times_s, c.t_s + reach_s)]:
+            t = truth[j]
             dt = abs(c.t_s - t.t_s) / t.tolerance_s
             dp = 0.0 if t.position is None else abs(c.position - t.position)
             if c.direction == t.direction and dt <= 1 and dp <= TOLERANCE_POSITION:
