@@ -331,6 +331,8 @@ DETAILS = (
     Message("another self-test's message is on its way"),
     Message("another bundle is being made"),
     Message("the id {id} was that of another upload; allowed: its own", id=_ANY),
+    Message("the agent ended before it was done: nothing was queued for upload"),
+    Message("the command cannot be stored: {reason}", reason=_ANY),
     Message("no pin of this name"),
     Message("pin {name} is not switchable by command", name=_ANY),
     Message(
