@@ -150,7 +150,7 @@ setup-test: setup .cache/test-peers/.done .cache/asyncapi/.done .cache/axe/.done
 	  gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad \
 	  gstreamer1.0-plugins-ugly \
 	  glib-networking mtools dosfstools fdisk zstd \
-	  rauc dbus-daemon squashfs-tools libglib2.0-bin grub-common cryptsetup-bin
+	  rauc dbus-daemon squashfs-tools libglib2.0-bin grub-common cryptsetup-bin gcc libc6-dev
 
 # A camera that speaks ONVIF. It brings an OpenCV, which must not be mixed with that in .venv.
 .cache/test-peers/.done: tests/contracts/ipycam.lock

@@ -1,6 +1,14 @@
-"""drivers.hardware_decoder: stand-ins for the board's decoder are libavcodec's own decoders, right and wrong ones."""
+"""drivers.hardware_decoder: stand-ins for the board's decoder are libavcodec's own decoders, right and wrong ones.
+
+libavcodec's wrapper of V4L2 is tested with a device that is preloaded into a process of its own: tests/v4l2_decoder.
+"""
 
 import contextlib
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -9,6 +17,7 @@ from pathlib import Path
 from typing import cast
 
 import av
+import msgspec
 import numpy as np
 import pytest
 from av.codec.context import Flags2
@@ -17,15 +26,18 @@ from av.video.stream import VideoStream
 
 from drivers import hardware_decoder
 from drivers.av_stream import VideoPacket, VideoSource, open_video_source
+from drivers.child.syscall_filter import _DECODER_COMMANDS
 from drivers.frame_decoder import FrameDecoder
 from drivers.hardware_decoder import HardwareSource, open_v4l2_decoder
 from drivers.media import Frame
+from tests.v4l2_decoder.decode import Outcome
 
+ROOT = Path(__file__).parents[2]
 FPS = 10
 GOP = 10
 PICTURES = 70
-WIDTH_PX, HEIGHT_PX = 160, 120
-"""Coded in 128 rows."""
+WIDTH_PX, HEIGHT_PX = 148, 120
+"""Coded in 160 columns and 128 rows."""
 ABSENT_DEVICE = "/dev/video255"
 
 Opener = Callable[[VideoStream], VideoCodecContext]
@@ -161,7 +173,7 @@ def test_rows_that_the_decoder_adds_are_cut_off(
     source = open_source(film, open_uncropped)
     for packet in source.packets():
         for picture in source.decode(packet) if packet.size else ():
-            assert (picture.width, picture.height) == (WIDTH_PX, 128)
+            assert (picture.width, picture.height) == (160, 128)
             shapes |= {plane.shape for plane in source.planes(picture)}
     assert shapes == {(HEIGHT_PX, WIDTH_PX), (HEIGHT_PX // 2, WIDTH_PX // 2)}
     assert failures == []
@@ -314,3 +326,66 @@ def test_decoding_on_demand_gives_the_same_frames(
     assert failures == []
     assert frames == right[: len(frames)]
     assert len(right) - len(frames) <= 3
+
+
+@pytest.fixture(scope="module")
+def v4l2_device(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if shutil.which("gcc") is None:
+        pytest.skip("needs gcc")
+    library = tmp_path_factory.mktemp("device") / "device.so"
+    source = ROOT / "tests/v4l2_decoder/device.c"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", library, source], check=True)
+    return library
+
+
+def decoded_by_v4l2(
+    film: Path, device: Path, folder: Path, timeout_s: float, **settings: str
+) -> tuple[Outcome, set[int]]:
+    """Return the pictures of a process with the device, and the commands that libavcodec gave it."""
+    with (folder / "pictures").open("wb") as pictures:
+        source = open_video_source(str(film), "film")
+        for packet in source.packets():
+            for picture in source.decode(packet) if packet.size else ():
+                for plane in source.planes(picture):
+                    pictures.write(plane.tobytes())
+        source.close()
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.v4l2_decoder.decode", film, str(timeout_s)],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "LD_PRELOAD": str(device),
+            "VIGIE_V4L2_PICTURES": str(folder / "pictures"),
+            "VIGIE_V4L2_COMMANDS": str(folder / "commands"),
+            **settings,
+        },
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    commands = {int(line, 16) for line in (folder / "commands").read_text().split()}
+    return msgspec.json.decode(done.stdout, type=Outcome), commands
+
+
+def hashes(path: Path) -> dict[int, str]:
+    return {pts: hashlib.sha256(luma).hexdigest() for pts, luma in expected(path).items()}
+
+
+def test_libavcodecs_wrapper_of_v4l2_decodes_with_listed_commands(
+    film: Path, v4l2_device: Path, tmp_path: Path
+) -> None:
+    outcome, commands = decoded_by_v4l2(film, v4l2_device, tmp_path, 60.0)
+    right = hashes(film)
+    assert outcome.failures == []
+    assert dict(outcome.pictures) == {pts: right[pts] for pts, _ in outcome.pictures}
+    assert len(right) - len(outcome.pictures) <= 2
+    assert commands <= set(_DECODER_COMMANDS)
+
+
+def test_a_v4l2_decoder_that_stalls_is_replaced_though_libavcodec_waits_for_ever(
+    film: Path, v4l2_device: Path, tmp_path: Path
+) -> None:
+    outcome, _ = decoded_by_v4l2(film, v4l2_device, tmp_path, 2.0, VIGIE_V4L2_STALL="25")
+    right = hashes(film)
+    assert outcome.failures == ["has stalled for 2 s"]
+    assert dict(outcome.pictures) == {pts: right[pts] for pts, _ in outcome.pictures}
+    assert outcome.pictures[-1][0] == list(right)[-1], "by the software decoder"

@@ -87,6 +87,20 @@ print("camera:", camera.info.width_px, type(camera.read(10.0)).__name__, flush=T
 camera.close()
 """
 
+DECODER_DROP_IN = Path(__file__).parents[2] / (
+    "systemd/vigie-child@drivers.hardware_stream_child.service.d/decoder.conf"
+)
+DECODER = f"""
+from drivers.child.fork_server import ForkServer
+from tests.contracts.test_child_confinement import Attempt
+
+server = ForkServer("{SERVED_MODULE}")
+for path in ("/dev/video10", "/dev/video11"):
+    attempt = Attempt(server.start_child, "open", path, decoder_devices=["/dev/video10"])
+    print("did", attempt.result(), flush=True)
+    attempt.end()
+"""
+
 
 def sandbox_lines() -> str:
     """The agent's user and sandbox: all of its unit from there on."""
@@ -149,3 +163,40 @@ def test_a_child_of_a_service_has_a_user_of_its_own_and_its_parent_still_measure
     assert "camera: 4 Packet" in journal, "also with the memory that both share"
     assert "has no user of its own" not in journal
     assert (state / "key").read_text() == "a key of the box"
+
+
+@pytest.mark.parametrize("has_decoder", [False, True])
+def test_the_children_of_hardware_decoders_alone_are_in_a_unit_with_video_devices(
+    container: Container, has_decoder: bool
+) -> None:
+    """Nodes without hardware: the kernel has no such device for a process that may open them."""
+    units = container.root / "run/systemd/system"
+    (container.root / "run" / "decoder.py").write_text(DECODER)
+    (units / "decoder.service").write_text(
+        "[Service]\nType=oneshot\nExecStart=/opt/vigie/bin/python -P /run/decoder.py\n"
+        "Environment=VIGIE_CHILD_SOCKETS=/run/vigie-child\n" + sandbox_lines()
+    )
+    for minor in ("10", "11"):
+        node = f"/dev/video{minor}"
+        container.run("rm", "-f", node)
+        container.run("mknod", "-m", "660", node, "c", "81", minor)
+        container.run("chgrp", "video", node)
+    instance = f"vigie-child@{SERVED_MODULE}"
+    container.run("systemctl", "stop", f"{instance}.socket", f"{instance}.service")
+    drop_ins = units / f"{instance}.service.d"
+    if has_decoder:
+        drop_ins.mkdir(exist_ok=True)
+        (drop_ins / DECODER_DROP_IN.name).write_text(DECODER_DROP_IN.read_text())
+    container.run("systemctl", "daemon-reload")
+    container.run("systemctl", "start", f"{instance}.socket")
+    container.run("systemctl", "start", "decoder.service")
+    journal = container.journal("decoder.service")
+    outcomes = re.findall(r"did (\w+)", journal)[-2:]
+    if has_decoder:
+        (drop_ins / DECODER_DROP_IN.name).unlink()
+        container.run("systemctl", "stop", f"{instance}.service")
+        container.run("systemctl", "daemon-reload")
+    assert outcomes == (
+        ["OSError", "PermissionError"] if has_decoder else ["FileNotFoundError"] * 2
+    ), "Landlock leaves a child its own decoder alone"
+    assert "has no user of its own" not in journal
