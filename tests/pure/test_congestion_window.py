@@ -14,7 +14,12 @@ from agent.reporting.mqtt.congestion_window import (
     START_MESSAGES,
     CongestionWindow,
 )
-from agent.reporting.mqtt.send_window import MAX_UNACKED, RESEND_AFTER_S, SendWindow
+from agent.reporting.mqtt.send_window import (
+    EMERGENCY_RESERVE,
+    MAX_UNACKED,
+    RESEND_AFTER_S,
+    SendWindow,
+)
 from agent.reporting.payloads import SeqRange
 from centre.deduplicator import Deduplicator
 
@@ -39,12 +44,16 @@ class Box:
     def has_finished(self) -> bool:
         return self.fetched == self.count and self.window.unacked_count == 0
 
-    def send(self, now_s: float, take: Callable[[int], None]) -> None:
+    def send(
+        self, now_s: float, take: Callable[[int], None], *, are_emergencies: bool = False
+    ) -> None:
         """Send what is allowed; the broker gives each PUBACK after it has taken all."""
         seqs = list(self.window.due_for_resend(now_s))
         for seq in seqs:
             self._note_sent(seq, now_s)
-        for _ in range(min(self.window.new_message_quota(), self.count - self.fetched)):
+        window = self.window
+        quota = window.new_emergency_quota() if are_emergencies else window.new_message_quota()
+        for _ in range(min(quota, self.count - self.fetched)):
             self.fetched += 1
             seqs.append(self.fetched)
             self._note_sent(self.fetched, now_s)
@@ -52,7 +61,7 @@ class Box:
         for mid, seq in enumerate(seqs, start=first_mid):
             take(seq)
             self.window.note_puback(mid, 0, now_s)
-        assert self.window.unacked_count <= MAX_UNACKED
+        assert self.window.unacked_count <= MAX_UNACKED + EMERGENCY_RESERVE
 
     def _note_sent(self, seq: int, now_s: float) -> None:
         self.publications += 1
@@ -188,7 +197,10 @@ def test_a_centre_that_acknowledges_nothing_is_sent_few_messages() -> None:
 @given(
     st.integers(1, 60),
     st.lists(
-        st.tuples(st.sampled_from(["send", "drop", "take", "ack", "wait"]), st.integers(0, 20)),
+        st.tuples(
+            st.sampled_from(["send", "send emergencies", "drop", "take", "ack", "wait"]),
+            st.integers(0, 20),
+        ),
         max_size=60,
     ),
     st.booleans(),
@@ -204,8 +216,8 @@ def test_whatever_the_broker_drops_every_message_arrives(
 
     for what, number in steps:
         match what:
-            case "send":
-                box.send(now_s, queue.append)
+            case "send" | "send emergencies":
+                box.send(now_s, queue.append, are_emergencies=what != "send")
             case "drop":
                 for _ in range(min(number, len(queue))):
                     queue.pop()

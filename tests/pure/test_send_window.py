@@ -11,6 +11,7 @@ from agent.reporting.mqtt.backoff import MAX_DELAY_S, RESET_AFTER_S, ReconnectBa
 from agent.reporting.mqtt.centre_link import CENTRE_STATE_WAIT_S, AckMode, choose_ack_mode
 from agent.reporting.mqtt.congestion_window import START_MESSAGES
 from agent.reporting.mqtt.send_window import (
+    EMERGENCY_RESERVE,
     MAX_FAST_SENDS,
     MAX_IN_FLIGHT_BYTES,
     MAX_UNACKED,
@@ -163,6 +164,50 @@ def test_lost_messages_are_sent_again_in_half_of_the_window_next_to_new_ones() -
     assert window.new_message_quota() == 5
     acknowledged(window, 1, 2, RESEND_AFTER_S)
     assert window.due_for_resend(RESEND_AFTER_S) == (6, 7)
+
+
+def full_windows() -> tuple[SendWindow, SendWindow]:
+    """Two windows that are full with the messages 1 to 20; the first has as many emergencies beyond as it may, from 101 on."""
+    beyond, plain = SendWindow(20), SendWindow(20)
+    for window in (beyond, plain):
+        sent_and_taken(window, *range(1, START_MESSAGES + 1))
+        assert (window.new_message_quota(), window.new_emergency_quota()) == (0, EMERGENCY_RESERVE)
+    sent_and_taken(beyond, *range(101, 101 + EMERGENCY_RESERVE))
+    assert (beyond.new_message_quota(), beyond.new_emergency_quota()) == (0, 0)
+    return beyond, plain
+
+
+def test_a_window_grows_by_its_own_messages_and_not_by_the_emergencies_beyond_it() -> None:
+    sizes = []
+    for window in full_windows():
+        acknowledged(window, 1, START_MESSAGES, 0.1)
+        acknowledged(window, 101, 100 + EMERGENCY_RESERVE, 0.1)
+        seq = 200
+        while window.new_message_quota():
+            seq += 1
+            sent_and_taken(window, seq, now_s=0.1)
+        assert window.new_emergency_quota() == EMERGENCY_RESERVE
+        sizes.append(seq - 200)
+    assert sizes == [25, 25]
+
+
+def test_emergencies_beyond_the_window_hold_up_nothing_that_is_sent_again() -> None:
+    beyond, plain = full_windows()
+    assert beyond.due_for_resend(RESEND_AFTER_S) == plain.due_for_resend(RESEND_AFTER_S)
+    # They are lost too, and sent again in their turn; others may be sent beyond the window meanwhile.
+    assert beyond.new_emergency_quota() >= EMERGENCY_RESERVE
+    acknowledged(beyond, 1, START_MESSAGES, RESEND_AFTER_S)
+    assert beyond.due_for_resend(RESEND_AFTER_S) == (101, 102, 103, 104, 105)
+
+
+def test_emergencies_pass_as_many_messages_as_may_wait_for_a_second_centre() -> None:
+    window = SendWindow(20)
+    for seq in range(1, MAX_UNACKED + 1):
+        sent_and_taken(window, seq)
+        window.note_received((SeqRange(seq, seq),), 0.0)
+    assert (window.new_message_quota(), window.new_emergency_quota()) == (0, EMERGENCY_RESERVE)
+    sent_and_taken(window, *range(1001, 1001 + EMERGENCY_RESERVE))
+    assert window.new_emergency_quota() == 0
 
 
 def test_the_losses_of_one_window_halve_it_once() -> None:
@@ -345,7 +390,8 @@ def test_a_broker_with_nothing_in_flight_is_not_given_up() -> None:
     st.integers(1, 30),
     st.lists(
         st.tuples(
-            st.sampled_from(["send", "puback", "receive", "settle", "again"]), st.integers(0, 10**6)
+            st.sampled_from(["send", "emergency", "puback", "receive", "settle", "again"]),
+            st.integers(0, 10**6),
         ),
         max_size=80,
     ),
@@ -357,7 +403,8 @@ def test_the_limits_hold_in_any_sequence(maximum: int, steps: list[tuple[str, in
     flying: list[int] = []
     for what, number in steps:
         now_s += number % 12
-        if what == "send" and window.new_message_quota() > 0:
+        quotas = {"send": window.new_message_quota(), "emergency": window.new_emergency_quota()}
+        if quotas.get(what, 0) > 0:
             seq, mid = seq + 1, mid + 1
             window.note_sent(mid, seq, number % 30_000, now_s)
             flying.append(mid)
@@ -374,7 +421,7 @@ def test_the_limits_hold_in_any_sequence(maximum: int, steps: list[tuple[str, in
             window.note_received((SeqRange(1, number % 20 + 1),), now_s)
         assert len(flying) <= min(20, maximum)
         assert window.send_quota() == min(20, maximum) - len(flying)
-        assert window.unacked_count <= MAX_UNACKED
+        assert window.unacked_count <= MAX_UNACKED + EMERGENCY_RESERVE
     for each in flying:
         window.note_puback(each, 0, now_s)
     window.acknowledge((SeqRange(1, seq + 1),))

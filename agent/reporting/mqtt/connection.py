@@ -514,7 +514,10 @@ class MqttConnection:
                 self._publish(window, message)
             deleted = set(due) - {message.seq for message in resends}
             window.acknowledge(SeqRange(seq, seq) for seq in deleted)
-        for message in self._outbox.fetch(window.new_message_quota(), window.quota_bytes()):
+        new = self._outbox.fetch(
+            window.new_message_quota(), window.quota_bytes(), window.new_emergency_quota()
+        )
+        for message in new:
             self._publish(window, message)
         if window.is_idle:
             self._publish_unstored(window, self._unstored.pop_picture())

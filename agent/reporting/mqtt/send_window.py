@@ -11,6 +11,9 @@ how many. It is *lost* if the broker took it and the centre did not get it, by o
 The congestion window limits how many are on their way: acknowledged by no centre and not lost. Lost messages are sent
 again in up to half of it, so that new ones are sent next to them, whose acknowledgements are the sign that
 one was lost again.
+
+Up to EMERGENCY_RESERVE emergencies are on their way *beyond* it. They do not count for the window: it grows by the acknowledgements of
+the others, and lost messages are sent again as without them. An emergency that is lost is sent again within the window.
 """
 
 from collections.abc import Callable, Iterable
@@ -24,6 +27,8 @@ MAX_IN_FLIGHT = 20
 MAX_IN_FLIGHT_BYTES = 65_536
 """Five seconds at 100 kbit/s: an emergency waits no longer for messages in flight."""
 MAX_UNACKED = MAX_MESSAGES
+EMERGENCY_RESERVE = 8
+"""Those of fifty boxes at once fill less than half of mosquitto's default queue."""
 RESEND_AFTER_S = 10.0
 PUBACK_TIMEOUT_S = 30.0
 """A broker that answers nothing for this long with messages in flight counts as gone.
@@ -66,6 +71,8 @@ class SendWindow:
         """Acknowledged by a centre, and not freed: another one is waited for."""
         self._resent: set[int] = set()
         """Sent again, and on their way."""
+        self._beyond: set[int] = set()
+        """Sent once, and on their way beyond the congestion window."""
         self._congestion = CongestionWindow()
         self._sent_count = 0
         self._sent_at_loss = 0
@@ -109,6 +116,14 @@ class SendWindow:
         unacked_quota = min(self._congestion_quota(), MAX_UNACKED - len(self._unacked))
         return max(0, min(self.send_quota(), unacked_quota))
 
+    def new_emergency_quota(self) -> int:
+        """Number of messages that may be sent now for the first time if they are emergencies."""
+        if self.quota_bytes() <= 0:
+            return 0
+        within = max(0, self._congestion_quota()) - len(self._beyond)
+        unacked_quota = min(within, MAX_UNACKED - len(self._unacked)) + EMERGENCY_RESERVE
+        return max(0, min(self.send_quota(), unacked_quota))
+
     def quota_bytes(self) -> int:
         """Number of bytes that may be sent now; one message may be larger."""
         return MAX_IN_FLIGHT_BYTES - self._in_flight_bytes
@@ -132,6 +147,8 @@ class SendWindow:
             entry.sent_times += earlier.sent_times
             self._lost.discard(seq)
             self._resent.add(seq)
+        elif self._congestion_quota() <= 0:
+            self._beyond.add(seq)
         self._unacked[seq] = entry
         self._in_flight_bytes += size_bytes
 
@@ -166,6 +183,7 @@ class SendWindow:
         if reason_code or entry.sent_times > MAX_FAST_SENDS:
             self._postponed.add(seq)
             self._resent.discard(seq)
+            self._beyond.discard(seq)
         return seq
 
     def pubacked_seqs(self) -> tuple[int, ...]:
@@ -191,7 +209,8 @@ class SendWindow:
         self._acked_s = now_s
         is_window_used = 2 * self._on_their_way_count >= self._congestion.messages
         if is_window_used:
-            self._congestion.note_acked(sum(seq not in self._lost for seq in received))
+            counted = set(received) - self._lost - self._beyond
+            self._congestion.note_acked(len(counted))
         # The acknowledgement of a message that was sent twice may be for the first time.
         sent_once = [self._unacked[seq] for seq in received if self._unacked[seq].sent_times == 1]
         for entry in sent_once:
@@ -202,6 +221,7 @@ class SendWindow:
             self._silence_s = min(max(MIN_SILENCE_S, 4 * delay_s), RESEND_AFTER_S)
         self._lost.difference_update(received)
         self._resent.difference_update(received)
+        self._beyond.difference_update(received)
         self._postponed.update(received)
         self._received.update(received)
         self._note_losses(lambda entry: entry.sent_before_puback < self._acked_sent_number)
@@ -214,7 +234,13 @@ class SendWindow:
             entry = self._unacked.pop(seq)
             if entry.is_in_flight:
                 self._mark_pubacked(entry)
-            for some in (self._lost, self._postponed, self._received, self._resent):
+            for some in (
+                self._lost,
+                self._postponed,
+                self._received,
+                self._resent,
+                self._beyond,
+            ):
                 some.discard(seq)
         return len(acked)
 
@@ -237,7 +263,9 @@ class SendWindow:
 
     @property
     def _on_their_way_count(self) -> int:
-        return len(self._unacked) - len(self._lost) - len(self._postponed)
+        """Messages on their way within the congestion window."""
+        elsewhere = len(self._lost) + len(self._postponed) + len(self._beyond)
+        return len(self._unacked) - elsewhere
 
     def _congestion_quota(self) -> int:
         return self._congestion.messages - self._on_their_way_count
@@ -266,6 +294,7 @@ class SendWindow:
         } - (self._lost | self._postponed)
         self._lost |= lost
         self._resent -= lost
+        self._beyond -= lost
         # One that the centre never takes does not count again.
         sent_once = [self._unacked[seq] for seq in lost if self._unacked[seq].sent_times == 1]
         if any(entry.sent_number > self._sent_at_loss for entry in sent_once):

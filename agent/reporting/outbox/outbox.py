@@ -243,11 +243,17 @@ class Outbox:
 
         return self._writer.submit(add, is_urgent=is_urgent)
 
-    def fetch(self, limit: int, limit_bytes: int = files.NO_LIMIT) -> list[OutboxRow]:
-        """Return messages to send now, each once until `requeue_in_flight`: at most `limit`, up to the
-        one that reaches `limit_bytes`. Empty, with a fault, if the database cannot be read now.
+    def fetch(
+        self, limit: int, limit_bytes: int = files.NO_LIMIT, emergency_limit: int = 0
+    ) -> list[OutboxRow]:
+        """Return messages to send now, each once until `requeue_in_flight`: at most `limit`, and emergencies up to
+        `emergency_limit` if that is more; the last is the one that reaches `limit_bytes`. Empty, with a fault, if the database
+        cannot be read now.
         """
-        return self._read(lambda r: r.fetch(limit, limit_bytes), []) if limit > 0 else []
+        emergency_limit = max(limit, emergency_limit)
+        if emergency_limit <= 0:
+            return []
+        return self._read(lambda r: r.fetch(limit, limit_bytes, emergency_limit), [])
 
     def refetch(self, seqs: Iterable[int]) -> list[OutboxRow] | None:
         """Return messages in flight, to be sent again, without those that were deleted; None if the

@@ -63,16 +63,15 @@ class Reader:
         self._in_flight.requeue_in_flight()
         self._may_have_urgent = True
 
-    def fetch(self, limit: int, limit_bytes: int) -> list[OutboxRow]:
-        """Return the next messages to send: emergencies first, the newest before the older ones,
-        then the rest in order. At most `limit`; the rest ends with the message that reaches
-        `limit_bytes`.
+    def fetch(self, limit: int, limit_bytes: int, emergency_limit: int) -> list[OutboxRow]:
+        """Return the next messages to send: at most `emergency_limit` emergencies first, the newest before the older ones, then
+        the rest in order up to `limit` of both. The rest ends with the message that reaches `limit_bytes`.
         """
         fetched: list[OutboxRow] = []
         with self._in_flight.lock:
             try:
                 if self._may_have_urgent:
-                    self._fetch_urgent(limit, fetched)
+                    self._fetch_urgent(emergency_limit, fetched)
                 limit_bytes -= sum(len(row.data) for row in fetched)
                 self._fetch_in_order(limit, limit_bytes, fetched)
             except sqlite3.Error:

@@ -9,6 +9,7 @@ from typing import Self
 from agent.app.open_authority import make_revocations
 from agent.authority.control_authority import ControlAuthority
 from agent.authority.signed_message import SigningIdentity
+from agent.base.clock import Clock
 from agent.base.model import LABELS, IncomingCommand
 from agent.capture.jpeg import shrink_jpeg
 from agent.config.broker import BrokerConfig
@@ -68,11 +69,12 @@ class ReportingBox:
         pairs: ClientPairs | None = None,
         authority: ControlAuthority | None = None,
         get_birth: Callable[[], BirthInputs] | None = None,
+        clock: Clock = CLOCK,
     ) -> None:
         self.faults = FaultRegistry(CLOCK.boottime_ns)
         self.outbox: Outbox = open_outbox(folder, box=box, centres=broker.centres)
         self.birth = BIRTH
-        self.session = MqttSession(self.outbox, CLOCK)
+        self.session = MqttSession(self.outbox, clock)
         stage = MqttStage(
             self.session,
             broker,

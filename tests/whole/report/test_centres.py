@@ -16,6 +16,7 @@ from agent.faults.registry import FaultRegistry
 from agent.reporting import centre_topics
 from agent.reporting.centre_payloads import Ack, CentreStateName
 from agent.reporting.mqtt.centre_link import CENTRE_ACK_TIMEOUT_S
+from agent.reporting.mqtt.congestion_window import START_MESSAGES
 from agent.reporting.mqtt.mqtt_stage import MqttStage
 from agent.reporting.mqtt.packets import ReceivedPublish, Will
 from agent.reporting.mqtt.send_window import MAX_UNACKED
@@ -107,6 +108,26 @@ def states(watcher: CentreListener) -> list[tuple[str, bytes]]:
         for item in list(watcher.received)
         if (name := centre_topics.parse_centre_state_topic(item.topic))
     ]
+
+
+def test_an_emergency_passes_a_window_of_messages_that_wait_for_the_centre(
+    broker: Mosquitto, centres: Callable[[str], BareCentre], tmp_path: Path
+) -> None:
+    centre = centres("centre")
+    centre.announce("listening")
+    # The time of the session stands still, so that nothing is sent twice.
+    now_ns = CLOCK.boottime_ns()
+    with ReportingBox(config(broker), tmp_path, clock=HookedClock(lambda: now_ns)) as box:
+        box.wait_for_mode("centre")
+        numbers = range(1, START_MESSAGES + 3)
+        put(box, *numbers)
+        assert [centre.receive() for _ in range(START_MESSAGES)] == [*numbers[:START_MESSAGES]]
+        assert box.outbox.put(make_event(99, "wrong_way")).wait(60)
+        assert centre.receive() == 99
+        centre.acknowledge(box, START_MESSAGES)
+        assert [centre.receive() for _ in range(2)] == [*numbers[START_MESSAGES:]]
+        centre.acknowledge(box, START_MESSAGES + 3)
+        wait_until(lambda: box.outbox.depth == 0)
 
 
 @pytest.mark.parametrize("dies", ["active", "standby"])

@@ -112,6 +112,16 @@ def test_the_newest_emergencies_are_sent_first_and_the_rest_in_order(
     assert [event_number(row.data) for row in outbox.fetch(4)] == [8, 7]
 
 
+def test_beyond_the_limit_emergencies_alone_are_fetched(outboxes: Open, tmp_path: Path) -> None:
+    outbox = outboxes(tmp_path)
+    for number in range(1, 9):
+        outbox.put(make_event(number, "wrong_way" if number % 2 == 0 else "line")).wait(60)
+    fetched = [
+        outbox.fetch(limit, emergency_limit=most) for limit, most in ((0, 2), (1, 3), (1, 3))
+    ]
+    assert [[event_number(row.data) for row in rows] for rows in fetched] == [[8, 6], [4, 2], [1]]
+
+
 def test_at_most_a_hundred_emergencies_overtake_other_messages(
     outboxes: Open, tmp_path: Path
 ) -> None:
