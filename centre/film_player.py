@@ -100,6 +100,11 @@ def read_header(film: Path) -> FilmHeader:
         )
 
 
+def searched_fps(film_fps: float) -> float:
+    """Return how many pictures of a second of film are searched, by those that it has."""
+    return min(DETECT_FPS, film_fps)
+
+
 def scene_warnings(scene: Scene, file: Path) -> list[str]:
     """Return a line if a scene counts nothing."""
     if scene.line or scene.zone:

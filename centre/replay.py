@@ -29,11 +29,11 @@ from agent.detection.scene import Scene
 from centre.annotated_video import AnnotatedVideo
 from centre.film_messages import FILM_START, FilmMessages
 from centre.film_player import (
-    DETECT_FPS,
     FilmPlayer,
     header_warnings,
     read_header,
     scene_warnings,
+    searched_fps,
     track_records,
 )
 from centre.line_file import LineFile
@@ -160,7 +160,7 @@ class _ReplayRun:
             self._track_file = stack.enter_context(LineFile(request.tracks))
         if request.annotate is not None:
             info = player.info
-            fps = info.fps if request.every_frame else min(info.fps, DETECT_FPS)
+            fps = info.fps if request.every_frame else searched_fps(info.fps)
             size_px = (info.width_px, info.height_px)
             video = AnnotatedVideo(request.annotate, size_px, fps, scene, request.clip.name)
             self._annotated_video = stack.enter_context(video)

@@ -65,7 +65,7 @@ class CountProof(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """The proof of the counts of one camera, written by `vigie validate`.
 
     `model_sha256` and `scene_sha256` are digests of what was validated, `detect_fps` the pictures a second that were
-    searched. `unverifiable_share` is the share of labels of which no person could be sure. `time` is that of the
+    searched, of the film with the most. `unverifiable_share` is the share of labels of which no person could be sure. `time` is that of the
     validation, and `by` the person who has made it.
     """
 

@@ -19,7 +19,6 @@ from agent.detection.model_card import ModelRefused
 from agent.detection.scene import Scene, load_scene
 from centre.cli import validate_count
 from centre.cli.detect import add_model_argument
-from centre.film_player import DETECT_FPS
 from centre.proof_file import write_proof
 from centre.validate.pages import interval, percent
 from centre.validate.proof import make_proof
@@ -29,6 +28,7 @@ from centre.validate.validation import (
     find_clips,
     make_report,
     measure_model,
+    most_fps,
     read_report,
     write_pages,
 )
@@ -103,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
     except ModelRefused as error:
         print(f"vigie: {error}", file=sys.stderr)
         return 1
-    proof = None if scene is None else make_proof(report, scene, DETECT_FPS, args.by)
+    proof = None if scene is None else make_proof(report, scene, most_fps(labelled), args.by)
     paths = [*write_pages(args.out, report, labelled)]
     if proof is not None:
         paths.append(write_proof(args.out, args.camera, proof))

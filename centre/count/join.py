@@ -38,7 +38,7 @@ from centre.count.results import (
     ValidationShare,
     crossing_speeds,
 )
-from centre.film_player import DETECT_FPS
+from centre.film_player import searched_fps
 from drivers.media import Point
 
 MIN_OBSERVED_RATIO = 0.9
@@ -144,7 +144,7 @@ def _minute_validations(
                 model_sha256=settings.model_sha256,
                 scene_sha256=scene_sha256,
                 # Of a film of 9.97 pictures a second as many are searched as of one of 10.
-                detect_fps=min(DETECT_FPS, math.ceil(film.header.fps)),
+                detect_fps=math.ceil(searched_fps(film.header.fps)),
                 has_moved=has_moved,
             )
             gap = find_gap(settings.proof, conditions)

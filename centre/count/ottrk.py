@@ -17,7 +17,7 @@ from agent.base.atomic_file import open_replacement
 from agent.base.model import LABELS
 from centre.count.film_list import ListedFilm, printable_name
 from centre.count.track_file import TrackRow, read_tracks
-from centre.film_player import DETECT_FPS
+from centre.film_player import searched_fps
 from centre.line_file import as_user_error
 
 OTDET_VERSION, OTTRK_VERSION = "1.2", "1.1"
@@ -113,7 +113,7 @@ def _metadata(film: ListedFilm, run_id: str, played_frames: int, model: str) -> 
                 "classes": {str(index): label for index, label in enumerate(LABELS)},
             },
             "normalized_bbox": False,
-            "detect_fps": DETECT_FPS,
+            "detect_fps": searched_fps(header.fps),
         },
         "ottrk_version": OTTRK_VERSION,
         "tracking": {

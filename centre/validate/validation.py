@@ -14,6 +14,7 @@ from agent.base.json_decode import JsonDecoder, MalformedJson
 from agent.base.sha256 import file_sha256_hex, sha256_hex
 from agent.detection.model_card import find_model
 from agent.detection.scene import Scene
+from centre.film_player import read_header, searched_fps
 from centre.validate.clip_run import read_marked_pictures, run_clip
 from centre.validate.crossing_truth import ClipTruth, check_whole, read_truth
 from centre.validate.pages import to_html, to_markdown
@@ -96,6 +97,12 @@ def find_clips(folder: Path, truths: Sequence[Path], scene: Scene | None = None)
             clips[name] = LabelledClip(films[0], of_counted_classes(clip, counted), counted)
     digest = digests[0] if len(digests) == 1 else sha256_hex("".join(sorted(digests)).encode())
     return LabelledClips(clips, digest)
+
+
+def most_fps(labelled: LabelledClips) -> float:
+    """Return how many pictures a second are searched of the clip with the most. Raises: DriverError if one cannot be read."""
+    fps = max(searched_fps(read_header(clip.path).fps) for clip in labelled.clips.values())
+    return round(fps, 2)
 
 
 def measure_model(model: str, labelled: LabelledClips, on_clip: OnClip) -> ModelFigures:

@@ -106,6 +106,16 @@ def test_an_ottrk_file_keeps_the_rules_of_its_reader(tmp_path: Path) -> None:
         assert [one["finished"] for one in of_track] == [False] * (len(of_track) - 1) + [True]
 
 
+@pytest.mark.parametrize(("fps", "searched"), [(25.0, 10.0), (6.0, 6.0)])
+def test_an_ottrk_file_states_the_pictures_a_second_that_were_searched(
+    tmp_path: Path, fps: float, searched: float
+) -> None:
+    tracks = write_tracks(tmp_path / "a.csv")
+    write_ottrk(tracks, tmp_path / "a.ottrk", make_film(fps=fps), "vigie-0123", 6, "nanodet_320")
+    content = json.loads(bz2.decompress((tmp_path / "a.ottrk").read_bytes()))
+    assert content["metadata"]["detection"]["detect_fps"] == searched
+
+
 def test_a_film_without_tracks_has_an_ottrk_file(tmp_path: Path) -> None:
     tracks = write_tracks(tmp_path / "a.csv")
     write_ottrk(tracks, tmp_path / "a.ottrk", make_film(), "vigie-0123", 6, "nanodet_320")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from agent.__main__ import main
@@ -13,7 +14,8 @@ from agent.config.configuration import DetectConfig
 from agent.config.desired_config import DesiredContent
 from agent.detection.model_card import find_sha256
 from agent.detection.scene import load_scene, scene_digest
-from tests.whole.drawn_clip import write_street_clip
+from centre.proof_file import read_proof
+from tests.whole.drawn_clip import write_film, write_street_clip
 
 LENGTH_S = 12.0
 LINE = [0.22, 0.5, 0.74, 0.5]
@@ -102,6 +104,21 @@ def test_a_validation_of_a_cameras_scene_writes_its_proof_for_the_desired_config
     scene.write_text('[[line]]\nname = "stop"\nfrom = [0.1, 0.4]\nto = [0.9, 0.4]\n')
     assert validate(films, truth, tmp_path / "out", *proof) == 2
     assert "no line of the scene; allowed: one of its lines" in capsys.readouterr().err
+
+
+def test_a_proof_states_the_pictures_a_second_of_the_film_with_the_most(tmp_path: Path) -> None:
+    luma, chroma = (np.full(size, 128, np.uint8) for size in ((180, 320), (90, 160)))
+    missed = {"t": 2.0, "pos": 0.5, "dir": "A->B", "class": "bus", "sure": True}
+    for fps in (4, 6):
+        write_film(tmp_path / f"of_{fps}.mp4", [(luma, chroma, chroma)] * 4 * fps, fps)
+    clip = {"line": LINE, "duration": 4, "crossings": [missed], "view": "gate"}
+    truth = tmp_path / "truth.json"
+    truth.write_text(json.dumps({"of_4": clip, "of_6": clip}))
+    scene = tmp_path / "gate.toml"
+    scene.write_text(f'[[line]]\nname = "stop"\nfrom = {LINE[:2]}\nto = {LINE[2:]}\n')
+    proof = ["--camera", "north", "--scene", str(scene), "--by", "amina"]
+    assert validate(tmp_path, truth, tmp_path / "out", *proof) == 0
+    assert read_proof(tmp_path / "out" / "proof.toml").detect_fps == 6.0
 
 
 def test_two_validations_of_the_same_labels_are_compared(
