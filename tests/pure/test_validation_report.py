@@ -1,15 +1,19 @@
 """centre.validate: labels are checked, counts are matched with them, and a report has each figure with its interval."""
 
+import itertools
 import json
 import random
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.base.errors import UserError
 from agent.base.model import Label
-from centre.validate.crossing_truth import ClipTruth, decode_truth
+from centre.validate.crossing_truth import ClipTruth, TrueCrossing, decode_truth
 from centre.validate.pages import to_html, to_markdown
 from centre.validate.report import (
     ModelFigures,
@@ -22,6 +26,7 @@ from centre.validate.report import (
     worst_counts,
 )
 from centre.validate.scoring import (
+    TOLERANCE_POSITION,
     ReportedCrossing,
     Score,
     score_counts,
@@ -114,6 +119,56 @@ def test_counts_and_labels_match_one_to_one_by_time_place_and_direction() -> Non
     assert found.score == Score(hits=3, misses=1, extras=1)
     assert found.missed == (truth.crossings[2],)
     assert found.extra == (counted[2],)
+
+
+_MOMENTS = st.tuples(st.integers(0, 12), st.sampled_from([0.5, 0.58, 0.7]))
+"""A time in tenths of a second, and a place: often exactly as far away as is tolerated."""
+
+
+@given(
+    st.lists(_MOMENTS, max_size=4),
+    st.lists(st.tuples(_MOMENTS, st.sampled_from([0.1, 0.3, 0.7])), max_size=4),
+)
+def test_no_match_of_counts_and_labels_is_larger(
+    counted: list[tuple[int, float]], labels: list[tuple[tuple[int, float], float]]
+) -> None:
+    truth = one(*({"t": t / 10, "pos": pos, "t_tol": t_tol} for (t, pos), t_tol in labels))
+    found = score_counts(
+        [ReportedCrossing(t / 10, pos, "A->B", "car") for t, pos in counted], truth
+    )
+
+    def fits(count: tuple[int, float] | None, label: TrueCrossing) -> bool:
+        if count is None or label.position is None:
+            return False
+        is_near = abs(count[0] / 10 - label.t_s) <= label.tolerance_s
+        return is_near and abs(count[1] - label.position) <= TOLERANCE_POSITION
+
+    free: list[tuple[int, float] | None] = [*counted, *[None] * len(labels)]
+    most = max(
+        sum(map(fits, chosen, truth.crossings))
+        for chosen in itertools.permutations(free, len(labels))
+    )
+    assert found.score.hits == most
+
+
+class ComparedTime(float):
+    """A time that counts how often it is subtracted from another one."""
+
+    times = 0
+
+    def __rsub__(self, other: float) -> float:
+        ComparedTime.times += 1
+        return other - float(self)
+
+
+def test_each_count_is_compared_with_the_labels_near_it_alone() -> None:
+    seconds = range(1, 501)
+    truth = one({})
+    (label,) = truth.crossings
+    labels = tuple(msgspec.structs.replace(label, t_s=ComparedTime(t)) for t in seconds)
+    truth = msgspec.structs.replace(truth, duration_s=600.0, crossings=labels)
+    assert score_counts([count(t + 0.1) for t in seconds], truth).score == Score(hits=500)
+    assert ComparedTime.times == 500
 
 
 def test_a_label_without_a_place_matches_anywhere_on_the_line() -> None:
