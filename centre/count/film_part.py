@@ -6,9 +6,10 @@ from pathlib import Path
 import msgspec
 
 from agent.base.json_decode import MalformedJson, decode_json
-from agent.base.model import BoundingBox, Label
+from agent.base.model import Label
 from agent.base.sha256 import Sha256
 from agent.base.view_condition import Light, ViewLimit
+from centre.count.results import FilmCrossing
 
 
 class PartKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,23 +26,10 @@ class PartKey(msgspec.Struct, frozen=True, kw_only=True):
     version: str
 
 
-class PartCrossing(msgspec.Struct, frozen=True, kw_only=True):
-    """See `results.CountedCrossing`. `minute` is the index in `FilmPart.minutes` of the minute that counted it."""
+class PartCrossing(FilmCrossing, frozen=True, kw_only=True):
+    """One crossing. `minute` is the index in `FilmPart.minutes` of the minute that counted it."""
 
     minute: int
-    t_s: float
-    seen_s: float
-    line: str
-    direction: str
-    label: Label
-    track: int
-    score: float
-    position: float
-    box: BoundingBox
-    x_m: float | None = None
-    y_m: float | None = None
-    speed_km_h: float | None = None
-    speed_error_km_h: float | None = None
 
 
 class PartPassage(msgspec.Struct, frozen=True, kw_only=True):

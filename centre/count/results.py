@@ -65,18 +65,16 @@ class CountedFilm(msgspec.Struct, frozen=True, kw_only=True):
         return self.start + timedelta(seconds=self.duration_s)
 
 
-class CountedCrossing(msgspec.Struct, frozen=True, kw_only=True):
-    """One crossing of a line by one road user. `film` is the index in `CountResult.films`.
+class FilmCrossing(msgspec.Struct, frozen=True, kw_only=True):
+    """One crossing of a line by one road user, as far as its film alone has it.
 
-    `t_s` is the time in the film at which the centre of the bounding box was on the line, `time` the same with the
-    film's start. `box` is the bounding box at `seen_s`, the picture in which the crossing became certain, up to some
-    seconds later, and `foot` the middle of its lower edge. `track` is the id in the film's tracks.
+    `t_s` is the time in the film at which the centre of the bounding box was on the line. `box` is the bounding box at
+    `seen_s`, the picture in which the crossing became certain, up to some seconds later. `track` is the id in the film's
+    tracks.
     """
 
-    film: int
     t_s: float
     seen_s: float
-    time: datetime
     line: str
     direction: str
     """One of the two names of the line's directions."""
@@ -86,15 +84,26 @@ class CountedCrossing(msgspec.Struct, frozen=True, kw_only=True):
     position: float
     """The point at which the line was crossed: 0 at its `from`, 1 at its `to`."""
     box: BoundingBox
-    foot: Point
     x_m: float | None = None
     y_m: float | None = None
-    """The foot on the ground, in metres of the scene's `[ground]`; None without one, or if the foot is not in the picture."""
-    geo: GeoPosition | None = None
-    """The foot in degrees, WGS 84; None if the marks of `[ground]` have no positions."""
+    """The middle of the lower edge of the box on the ground, in metres of the scene's `[ground]`; None without one, or if
+    it is not in the picture."""
     speed_km_h: float | None = None
     speed_error_km_h: float | None = None
     """Standard deviation of the speed."""
+
+
+class CountedCrossing(FilmCrossing, frozen=True, kw_only=True):
+    """One crossing in the result. `film` is the index in `CountResult.films`.
+
+    `time` is `t_s` with the film's start, and `foot` the middle of the lower edge of the box.
+    """
+
+    film: int
+    time: datetime
+    foot: Point
+    geo: GeoPosition | None = None
+    """The foot in degrees, WGS 84; None if the marks of `[ground]` have no positions."""
     trusted: bool
     untrusted_reasons: tuple[ViewLimit, ...] = ()
     light: Light
