@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
+import msgspec
+
 from agent.app.open_authority import make_revocations
 from agent.authority.control_authority import ControlAuthority
 from agent.authority.signed_message import SigningIdentity
@@ -225,6 +227,8 @@ class BareClient:
         max_received_bytes: int = MAX_PACKET_BYTES,
         will: packets.Will | None = None,
     ) -> None:
+        # Polled only while a test waits: the broker must not drop it meanwhile.
+        broker = msgspec.structs.replace(broker, keepalive_s=600)
         self.link = paho_transport.PahoTransport(broker, client_id, will, max_received_bytes)
         self.events: list[packets.TransportEvent] = []
         self.link.connect()
