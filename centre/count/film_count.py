@@ -115,7 +115,8 @@ class _FilmCounter:
     def _add_crossings(self, crossings: Iterable[Crossing], t_ns: int) -> None:
         for crossing in crossings:
             ground = crossing.ground
-            self._unmeasured[_identity(crossing)] = len(self._crossings)
+            if self._is_measured:
+                self._unmeasured[_identity(crossing)] = len(self._crossings)
             self._crossings.append(
                 PartCrossing(
                     minute=len(self._minutes),
