@@ -19,6 +19,8 @@ export const LEVELS_PX_PER_M = {
   overview: 20, outline: 40, discern: 80, perceive: 125, characterise: 250, validate: 500, scrutinise: 1500,
 };
 export const MIN_PX_PER_M = { person: 10, bicycle: 10, motorcycle: 10, car: 7, bus: 7, truck: 7 };
+// Of a lens, by edgeScale: one that bends more is the limit `lens` of agent/detection/view_monitor.py.
+export const MIN_EDGE_SCALE = 0.65;
 
 const MEASURED_ERROR_M = 0.1;
 const MAP_ERROR_M = 0.3;
@@ -87,6 +89,11 @@ export function toPicture(plane, place) {
     plane.distortion,
   );
   return seen && [seen[0] / plane.aspect + 0.5, seen[1] + 0.5];
+}
+
+// How far the picture's left and right edges are from its middle, by the distance without lens distortion.
+export function edgeScale(plane) {
+  return 1 + plane.distortion * (plane.aspect / 2) ** 2;
 }
 
 // The pixels of a metre that is upright or across the view at the place of a point; 0 beyond the horizon.

@@ -3,7 +3,7 @@
 import { densityCells, describeLowDensity, NO_LEVEL, lowDensityElements } from "./density_map.js";
 import { element, svgElement } from "./dom.js";
 import { findingWords, groundErrorWords, lowDensityWords } from "./finding_words.js";
-import { calibrate, fitPlane, LEVELS_PX_PER_M, toPicture } from "./ground.js";
+import { calibrate, edgeScale, fitPlane, LEVELS_PX_PER_M, MIN_EDGE_SCALE, toPicture } from "./ground.js";
 import { GroundError } from "./ground_error.js";
 import { GroundMarks, MIN_LENGTHS, MIN_POINTS } from "./mark_edits.js";
 import { GroundTable } from "./ground_table.js";
@@ -247,6 +247,7 @@ class Ground {
       lines.push(["warning", t("ground_set_aside", { marks: plane.setAside.map((index) => index + 1).join(t("comma")) })]);
     }
     if (plane.distortion !== 0) lines.push(["hint", t("ground_distortion", { value: plane.distortion.toFixed(3) })]);
+    if (edgeScale(plane) < MIN_EDGE_SCALE) lines.push(["warning", t("ground_lens_bends")]);
     return lines;
   }
 

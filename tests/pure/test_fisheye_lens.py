@@ -14,6 +14,7 @@ from agent.config.fisheye import LensConfig, ViewOptions
 from agent.detection.fisheye_calibration import line_distances, resolve_lens
 from agent.detection.fisheye_lens import Array, FisheyeLens, view_rays
 from agent.detection.lens_distortion import POINT_ERROR
+from bench.film_conditions import FilmCondition, place_under_condition
 from drivers.media import Point
 
 BENT = FisheyeLens(focal_length=0.33, centre=Point(0.51, 0.49), k=(-0.03, 0.004, -6e-4, 2e-5))
@@ -213,3 +214,19 @@ def test_lines_that_show_no_lens_or_are_not_straight_are_refused() -> None:
         UserError, match=r"straight\[3\]: off a straight line by .* of the picture's height"
     ):
         resolve_lens(msgspec.structs.replace(config, straight=straight))
+
+
+@pytest.mark.parametrize("angle_deg", [120, 140])
+@pytest.mark.parametrize("point", [Point(0.5, 0.5), Point(0.05, 0.9), Point(0.8, 0.1)])
+def test_a_wide_lens_without_a_circle_is_corrected_by_its_angle_across_the_width(
+    angle_deg: float, point: Point
+) -> None:
+    aspect = 16 / 9
+    lens = resolve_lens(
+        LensConfig(field_of_view_deg=angle_deg, circle=round(aspect, 4), axis_tilt_deg=0)
+    )
+    seen = place_under_condition(point, FilmCondition("lens", angle_deg), aspect)
+    x, y, z = lens.unproject(np.array([seen.x, seen.y]), aspect)
+    half_width = math.tan(math.radians(angle_deg / 2))
+    assert x / z == pytest.approx((2 * point.x - 1) * half_width, abs=1e-3)
+    assert y / z == pytest.approx((2 * point.y - 1) / aspect * half_width, abs=1e-3)

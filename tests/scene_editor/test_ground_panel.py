@@ -1,7 +1,9 @@
 """The ground panel in a real browser: marks, their errors, and the map of pixels per metre."""
 
+import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 from selenium.webdriver.common.keys import Keys
@@ -13,6 +15,7 @@ from drivers.media import Point
 from simulation.street.fixed_view import FixedView
 from tests.scene_editor.browser import PHONE_PX, EditorPage
 from tests.scene_editor.conftest import PICTURE_PX, write_picture
+from tests.vectors.ground_vectors import FOLDER
 
 pytestmark = pytest.mark.slow
 
@@ -41,6 +44,13 @@ def open_ground(page: EditorPage, text: str = GROUND) -> None:
     page.set_scene_text(text)
     page.find("#tab-ground").click()
     page.settle()
+
+
+def as_scene_text(ground: dict[str, Any]) -> str:
+    """The table of a scene with marks and straight lines."""
+    marks = [f"{{ at = {mark['at']}, metres = {mark['metres']} }}" for mark in ground["point"]]
+    lines = [f"point = [{', '.join(marks)}]", f"straight = {ground['straight']}"]
+    return "\n".join(["[ground]", *lines, f"aspect = {ground.get('aspect', 16 / 9)}", ""])
 
 
 def plane_of(page: EditorPage, folder: Path) -> GroundPlane:
@@ -112,6 +122,17 @@ def test_wrong_marks_are_refused_with_the_reason_in_the_persons_language(
     editor.choose_language("fr")
     assert "Refusé" in editor.find(".ground-status").text
     assert editor.findings()[0].startswith("Refusé : les repères 4 et 3 sont à 0.00 m")
+
+
+@pytest.mark.parametrize(("lens", "warns"), [("distortion", False), ("that_bends_too_much", True)])
+def test_a_lens_that_bends_too_much_is_named_with_the_remedy(
+    editor: EditorPage, lens: str, warns: bool
+) -> None:
+    vector = json.loads((FOLDER / f"lens_{lens}.json").read_text(encoding="utf-8"))
+    open_ground(editor, as_scene_text(vector["ground"]))
+    for language, remedy in (("en", "flat view"), ("fr", "vue plane"), ("ar", "مسطّح")):
+        editor.choose_language(language)
+        assert (remedy in editor.find(".ground-status").text) is warns
 
 
 def test_lines_on_too_few_pixels_are_marked_in_the_words_of_the_check(

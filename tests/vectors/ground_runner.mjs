@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import { argv, stdout } from "node:process";
 
-const { calibrate, pixelsPerMetre, placeLine, placePolygon, toGround, toPicture } = await import(argv[2]);
+const { MIN_EDGE_SCALE, calibrate, edgeScale, pixelsPerMetre, placeLine, placePolygon, toGround, toPicture } = await import(argv[2]);
 
 function describe({ ground, points = [], places = [], lines = [], polygons = [] }, widthPx, heightPx) {
   let plane;
@@ -21,6 +21,8 @@ function describe({ ground, points = [], places = [], lines = [], polygons = [] 
       fit_error_m: plane.fitErrorM,
       set_aside: plane.setAside,
       distortion: plane.distortion,
+      edge_scale: edgeScale(plane),
+      is_bent: edgeScale(plane) < MIN_EDGE_SCALE,
     },
     points: points.map(({ point }) => {
       const found = toGround(plane, point);

@@ -15,6 +15,7 @@ from agent.base.errors import UserError
 from agent.detection.ground_marks import GroundMarks, GroundPoint, MarkedPoint
 from agent.detection.ground_plane import GroundPlane, calibrate
 from agent.detection.scene import decode_scene
+from agent.detection.view_monitor import MIN_EDGE_SCALE
 from drivers.media import Point
 from tests.ground_camera import STREET, GroundCamera
 
@@ -52,6 +53,8 @@ def describe(name: str, marks: dict[str, Any], tolerance_m: float = 1e-5) -> dic
         "fit_error_m": plane.fit_error_m,
         "set_aside": plane.set_aside,
         "distortion": plane.distortion,
+        "edge_scale": plane.edge_scale,
+        "is_bent": plane.edge_scale < MIN_EDGE_SCALE,
     }
     vector["points"] = [describe_point(plane, point) for point in POINTS]
     vector["places"] = [
@@ -138,15 +141,22 @@ def known_lengths(camera: GroundCamera, count: int) -> dict[str, Any]:
     }
 
 
+def through_lens(
+    distortion: float, *straight: tuple[tuple[float, float], tuple[float, float]]
+) -> GroundMarks:
+    """Return marks and lines, each by its two ends, as a wide lens shows them."""
+    camera = GroundCamera(distortion=distortion, tilt_deg=30)
+    return msgspec.structs.replace(
+        camera.mark([*STREET, (-7.0, 12.0)], digits=4),
+        straight=tuple(camera.straight(*line) for line in straight),
+    )
+
+
 def vectors() -> list[dict[str, Any]]:
     """Return all vectors."""
     camera = GroundCamera(pan_deg=8, roll_deg=1)
-    barrel = GroundCamera(distortion=-0.2, tilt_deg=30)
     level = GroundCamera()
-    wide = msgspec.structs.replace(
-        barrel.mark([*STREET, (-7.0, 12.0)], digits=4),
-        straight=(barrel.straight((-4, 6.5), (4, 6.5)), barrel.straight((-6, 9), (-6, 20))),
-    )
+    wide = through_lens(-0.2, ((-4, 6.5), (4, 6.5)), ((-6, 9), (-6, 20)))
     four = camera.mark(STREET[:4], digits=4)
     six = camera.mark(STREET, digits=4)
     eight = camera.mark(MORE, digits=4)
@@ -171,6 +181,7 @@ def vectors() -> list[dict[str, Any]]:
             for one, (x, y) in zip(positions, MORE, strict=True)
         ]}),
         describe("lens_distortion", as_tables(wide)),
+        describe("lens_that_bends_too_much", as_tables(through_lens(-0.5, ((-6, 6), (6, 6)), ((-7, 8), (-7, 20))))),
         describe("two_lengths", lengths | {"length": lengths["length"][:2]}, 1e-4),
         describe("three_lengths", lengths, 1e-4),
         describe("four_lengths_of_a_camera_with_roll", known_lengths(GroundCamera(roll_deg=3), 4), 1e-4),
