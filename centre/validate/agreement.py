@@ -21,7 +21,7 @@ from centre.validate.crossing_truth import (
     Direction,
     TrueCrossing,
 )
-from centre.validate.matching import match_one_to_one
+from centre.validate.matching import WINDOW_RATIO, match_one_to_one
 from centre.validate.scoring import TOLERANCE_POSITION
 
 _DIRECTIONS: tuple[Direction, ...] = ("A->B", "B->A")
@@ -135,8 +135,12 @@ def pair_crossings(
 ) -> tuple[CrossingPair, ...]:
     """Pair crossings one to one whose times and places differ by no more than both tolerances.
 
-    Those of the same direction and class first, then those that differ in one of the two.
+    Those of the same direction and class first, then those that differ in one of the two. The pairs are the same in
+    either order of the people.
     """
+    # Of several matches of the same size the order of the two decides, and thereby what is left for those that differ.
+    if _order(second) < _order(first):
+        return tuple(CrossingPair(one, other) for other, one in pair_crossings(second, first))
     left = sorted(first, key=lambda one: one.t_s)
     right = sorted(second, key=lambda one: one.t_s)
     pairs: list[CrossingPair] = []
@@ -182,7 +186,7 @@ def _candidates(
     widest_s = max((one.tolerance_s for one in right), default=TOLERANCE_S)
     candidates = []
     for one in left:
-        reach_s = one.tolerance_s + widest_s
+        reach_s = WINDOW_RATIO * (one.tolerance_s + widest_s)
         near = []
         for j in range(
             bisect_left(times_s, one.t_s - reach_s), bisect_right(times_s, one.t_s + reach_s)
@@ -201,6 +205,13 @@ def _distance(one: TrueCrossing, other: TrueCrossing) -> float | None:
     if one.position is not None and other.position is not None:
         dp = abs(one.position - other.position) / (2 * TOLERANCE_POSITION)
     return None if dt > 1 or dp > 1 else dt + dp
+
+
+def _order(crossings: Sequence[TrueCrossing]) -> list[tuple[object, ...]]:
+    return sorted(
+        (one.t_s, one.direction, one.label, one.tolerance_s, repr(one.position))
+        for one in crossings
+    )
 
 
 def _differing(one: TrueCrossing, other: TrueCrossing) -> int:

@@ -2,6 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
+WINDOW_RATIO = 1.01
+"""Width of the window in which candidates are looked for, of the tolerance: more by more than the rounding of differences of times."""
+
 
 def match_one_to_one(candidates: Sequence[Sequence[int]]) -> dict[int, int]:
     """Return the largest one-to-one match by augmenting paths (Kuhn): the index of each matched one, and of its partner.

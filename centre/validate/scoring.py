@@ -8,13 +8,12 @@ import msgspec
 
 from agent.base.model import Label
 from centre.validate.crossing_truth import ClipTruth, IgnoredCrossing, TrueCrossing
-from centre.validate.matching import match_one_to_one
+from centre.validate.matching import WINDOW_RATIO, match_one_to_one
 
 Z_95 = 1.959964
 """Standard deviations of a normal distribution that hold 95 % of it."""
 TOLERANCE_POSITION = 0.1
 """Largest distance along the line of a count and its crossing."""
-_REACH_RATIO = 1.01
 LARGE_VEHICLES = frozenset({"car", "truck", "bus"})
 
 
@@ -141,8 +140,7 @@ def _match_crossings(
     """Return the largest one-to-one match, nearest candidates first. One whose place is not known is at any."""
     by_time = sorted(range(len(truth)), key=lambda j: truth[j].t_s)
     times_s = [truth[j].t_s for j in by_time]
-    # Wider than any tolerance, by more than the rounding of the differences below.
-    reach_s = _REACH_RATIO * max((t.tolerance_s for t in truth), default=0.0)
+    reach_s = WINDOW_RATIO * max((t.tolerance_s for t in truth), default=0.0)
     candidates: list[list[int]] = []
     for c in counted:
         near = []

@@ -80,7 +80,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         Annotated[
             str,
             msgspec.Meta(
-                pattern=r"^/dev/video[0-9]{1,3}$", extra={"allowed": "a path such as /dev/video10"}
+                pattern=r"^/dev/video[0-9]{1,3}$(?!\n)",
+                extra={"allowed": "a path such as /dev/video10"},
             ),
         ]
         | None
