@@ -68,15 +68,14 @@ def make_agent(
     *,
     clock: Clock = CLOCK,
     on_bad_scene: BadScenePolicy = "refuse",
-    notifier: Notifier | None = None,
 ) -> Agent:
-    """Return an agent for this process, not started yet and without heads and pins, by default without a service manager."""
+    """Return an agent for this process, not started yet and without heads and pins."""
     config, sources = camera_source.load_sources(config_file, clock, on_bad_scene)
     return Agent(
         StartConfig(config=config, sources=tuple(sources)),
         clock,
         random.Random(1),
-        notifier=notifier or Notifier({}),
+        notifier=Notifier({}),
         machine_root=machine_root,
     )
 

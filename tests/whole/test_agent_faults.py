@@ -19,7 +19,6 @@ from agent.health.monitor import HealthMonitor, LockoutFault
 from agent.health.rates import CameraRates
 from agent.health.stuck_cameras import StuckCameras
 from agent.runtime.control_client import find_agent
-from agent.runtime.sd_notify import Notifier
 from tests.conftest import ManualClock
 from tests.whole.no_room import no_room
 from tests.whole.rig import CLOCK, CONFIG, fake_camera_toml, make_agent
@@ -27,17 +26,13 @@ from tests.whole.rig import CLOCK, CONFIG, fake_camera_toml, make_agent
 ENDS = 'fps = 10\npace = "fast"\nduration_s = 1\n'
 
 
-def write_box(folder: Path) -> None:
-    (folder / "vigie.toml").write_text(
-        CONFIG.format(url="mqtt://127.0.0.1:1", camera=fake_camera_toml(ENDS))
-    )
-    (folder / "scene.toml").touch()
-
-
 def built(folder: Path, on_bad_scene: BadScenePolicy = "refuse") -> Agent:
     """An agent that was not started yet, on a machine of which nothing is known."""
     if not (folder / "vigie.toml").exists():
-        write_box(folder)
+        (folder / "vigie.toml").write_text(
+            CONFIG.format(url="mqtt://127.0.0.1:1", camera=fake_camera_toml(ENDS))
+        )
+        (folder / "scene.toml").touch()
     return make_agent(folder / "vigie.toml", folder, on_bad_scene=on_bad_scene)
 
 
@@ -45,26 +40,23 @@ def reported(agent: Agent) -> dict[str, str]:
     return {fault.code: fault.detail for fault in agent.faults.active()}
 
 
-class WaitingProgram(Notifier):
-    """A program that looks for the agent as soon as it is ready."""
+def test_an_agent_can_be_reached_before_a_thread_of_it_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """READY=1 is sent after that."""
+    agent = built(tmp_path)
+    start_threads = agent.supervisor.start
+    found_pids = []
 
-    def __init__(self, state_dir: Path) -> None:
-        super().__init__({})
-        self.state_dir = state_dir
-        self.found_pid: int | None = None
+    def look_and_start() -> None:
+        found = find_agent(tmp_path / "state")
+        found_pids.append(None if found is None else found.pid)
+        start_threads()
 
-    def ready(self) -> None:
-        found = find_agent(self.state_dir)
-        self.found_pid = None if found is None else found.pid
-
-
-def test_a_ready_agent_can_be_reached(tmp_path: Path) -> None:
-    write_box(tmp_path)
-    program = WaitingProgram(tmp_path / "state")
-    agent = make_agent(tmp_path / "vigie.toml", tmp_path, notifier=program)
+    monkeypatch.setattr(agent.supervisor, "start", look_and_start)
     agent.start()
     agent.stop()
-    assert program.found_pid == os.getpid()
+    assert found_pids == [os.getpid()]
 
 
 @pytest.mark.raises_fault("CUS-02")
