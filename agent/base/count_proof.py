@@ -125,6 +125,10 @@ class CountingConditions(msgspec.Struct, frozen=True, kw_only=True):
     has_moved: bool
 
 
+MIN_RATE_RATIO = 0.95
+"""With this part of the pictures a second of a proof it still holds: a stream of 9.97 is one of 10."""
+
+
 def find_gap(proof: CountProof | None, conditions: CountingConditions) -> ProofGap | None:
     """Return why a proof does not hold under these conditions, None if it does."""
     if proof is None:
@@ -135,7 +139,8 @@ def find_gap(proof: CountProof | None, conditions: CountingConditions) -> ProofG
         return "scene"
     if conditions.has_moved:
         return "aim"
-    return "frame_rate" if conditions.detect_fps < proof.detect_fps else None
+    is_slower = conditions.detect_fps < MIN_RATE_RATIO * proof.detect_fps
+    return "frame_rate" if is_slower else None
 
 
 def count_validation(

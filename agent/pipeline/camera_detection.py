@@ -89,6 +89,7 @@ class CameraDetection:
             fisheye_masks=source.fisheye_masks,
         )
         self._proof = CameraProof(source.config.name, services.state_dir, source.proof)
+        self._stream_fps: float | None = None
         self.light = CameraLight(source.config.name, services.state_dir, services.clock)
         camera_detector = CameraDetector(source.config, services, sensor)
         self.detector = camera_detector.detector
@@ -99,6 +100,17 @@ class CameraDetection:
             self._make_detect_stage,
             on_close=partial(self._close, camera_detector),
         )
+
+    def begin_stream(self, fps: float) -> None:
+        """Search a stream that was opened and has this many pictures a second. Thread-safe."""
+        before, self._stream_fps = self.target_fps, fps
+        if self.target_fps != before:
+            self._services.publisher.publish_declaration()
+
+    @property
+    def target_fps(self) -> float:
+        """Return the pictures a second that are searched where all are wanted: the configured ones, or all that the stream has."""
+        return min(self._config.detect.fps, self._stream_fps or self._config.detect.fps)
 
     def replace_scenes(self, source: CameraSource) -> None:
         """Use the scenes of another source of the same camera, which are in force."""
@@ -138,7 +150,7 @@ class CameraDetection:
         return msgspec.structs.replace(
             counts,
             countable_ratio=self.countable_ratio(),
-            validation=self._proof.declared(self._model_sha256, self._config.detect.fps)
+            validation=self._proof.declared(self._model_sha256, self.target_fps)
             if counts.total
             else (),
         )
@@ -220,7 +232,7 @@ class CameraDetection:
         if self.detector is None:
             # DET-01: nothing is detected, and a minute of zeros would look like an empty street.
             return
-        validation = self._proof.end_minute(counts, self._model_sha256, self._config.detect.fps)
+        validation = self._proof.end_minute(counts, self._model_sha256, self.target_fps)
         self.light.add(counts, validation.light)
         self._services.publisher.publish_traffic_counts(
             msgspec.structs.replace(counts, validation=validation)

@@ -90,7 +90,6 @@ class CameraPipeline:
         self.key_ring = KeyRing(KEY_RING_CAPACITY)
         self.duty = CameraDuty()
         self._stream_requests: list[StreamRequest] = []
-        self._stream_fps: float | None = None
         self._sensor_openings = sensor_openings(self.config, services.clock)
         can_open = source.scene_error is None
         self.detection = (
@@ -416,15 +415,15 @@ class CameraPipeline:
         return self.capture_stages[0].sensor_network() if self.capture_stages else None
 
     def _target_detect_fps(self) -> float | None:
-        if self.latest_frame is None or not self.duty.can_detect or self._decoding() == "keyframes":
+        if self.detection is None or not self.duty.can_detect or self._decoding() == "keyframes":
             return None
-        return min(self.config.detect.fps, self._stream_fps or self.config.detect.fps)
+        return self.detection.target_fps
 
     def _on_open(
         self, info: StreamInfo, frames: LatestFrame | FrameFeed | None, packets: PacketQueue | None
     ) -> None:
-        if frames is not None:
-            self._stream_fps = info.fps
+        if frames is not None and self.detection is not None:
+            self.detection.begin_stream(info.fps)
         if isinstance(frames, FrameFeed):
             frames.info = info
         if packets is not None and self.record_stage:

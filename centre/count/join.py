@@ -1,6 +1,5 @@
 """From the parts of all films to the result: times, intervals of the clock, and what is not to be trusted. Pure."""
 
-import math
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -144,8 +143,7 @@ def _minute_validations(
             conditions = CountingConditions(
                 model_sha256=settings.model_sha256,
                 scene_sha256=scene_sha256,
-                # Of a film of 9.97 pictures a second as many are searched as of one of 10.
-                detect_fps=math.ceil(searched_fps(film.header.fps)),
+                detect_fps=searched_fps(film.header.fps),
                 has_moved=has_moved,
             )
             gap = find_gap(settings.proof, conditions)

@@ -42,6 +42,8 @@ CONDITIONS = CountingConditions(
         ({"scene_sha256": "cc" * 32}, "scene"),
         ({"scene_sha256": None}, "scene"),
         ({"has_moved": True}, "aim"),
+        ({"detect_fps": 9.97}, None),
+        ({"detect_fps": 9.4}, "frame_rate"),
         ({"detect_fps": 5.0}, "frame_rate"),
     ],
 )

@@ -19,7 +19,7 @@ from centre.client import ReceivedMessage
 from tests.count_proofs import count_proof, light_proof
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.reporting_box import BareClient
-from tests.whole.rig import AgentBox, RunningCentre
+from tests.whole.rig import AgentBox, RunningCentre, fake_camera_toml
 
 BOX = "casa-0001"
 OTHER_SCENE = '[[line]]\nname = "other"\nfrom = [0.1, 0.5]\nto = [0.9, 0.5]\n'
@@ -109,4 +109,28 @@ def test_a_proof_stands_in_counts_and_declaration_until_another_scene_is_in_forc
     centre.wait_for_counts("scene")
     centre.wait_for_declared("validated")
     assert pole.pid == pid
+    assert pole.stop(signal.SIGTERM) == 0
+
+
+def test_a_proof_of_more_pictures_a_second_than_the_stream_has_does_not_hold(
+    mosquitto: Mosquitto, tmp_path: Path, centre: Centre
+) -> None:
+    pole = AgentBox(tmp_path / "box", mosquitto.url, fake_camera_toml("fps = 5"))
+    scene = scene_digest(load_scene(pole.folder / "scene.toml"))
+    proofs = [
+        msgspec.to_builtins(
+            count_proof(
+                light_proof("day"),
+                model_sha256=find_sha256(DetectConfig().model),
+                scene_sha256=scene,
+                detect_fps=fps,
+            )
+        )
+        for fps in (10.0, 5.0)
+    ]
+    pole.start()
+    centre.send(1, proofs={"north": proofs[0]})
+    centre.wait_for_declared("frame_rate")
+    centre.send(2, proofs={"north": proofs[1]})
+    centre.wait_for_declared("validated")
     assert pole.stop(signal.SIGTERM) == 0
