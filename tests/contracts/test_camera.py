@@ -85,7 +85,9 @@ def device(request: pytest.FixtureRequest, videos: dict[str, Path]) -> Device:
         return Device("csi", SMALL_MODULE, paced=True, encoded=False)
     if driver == "rtsp":
         server = request.getfixturevalue("rtsp_server")
-        return Device("rtsp", {"url": server.url("open"), "transport": kind}, paced=True)
+        # On a busy machine the child takes long to start.
+        options = {"url": server.url("open"), "transport": kind, "open_timeout_s": 20.0}
+        return Device("rtsp", options, paced=True)
     video = videos.get(kind, videos["h264"])
     pace = "real" if kind == "real" else "fast"
     options = {"path": str(video), "pace": pace, "loop": True}

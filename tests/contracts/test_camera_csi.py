@@ -43,9 +43,10 @@ TWO_SIZES: dict[str, Any] = {
     "detect_width_px": 320,
     "detect_height_px": 240,
     "gop_s": 0.5,
+    "open_timeout_s": 20.0,
     "read_timeout_s": 15.0,
 }
-"""The pipeline of a busy machine gives no packet for seconds."""
+"""The pipeline of a busy machine gives no packet for seconds, and its child takes long to import Picamera2."""
 
 
 @pytest.fixture

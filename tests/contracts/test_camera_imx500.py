@@ -56,7 +56,12 @@ def open_imx500(
         file=str(folder / "street.rpk"), labels={**CARD.labels}, min_score=CARD.min_score
     )
     usual = {"camera": "Virtual0", "width_px": 640, "height_px": 360, "fps": 20.0}
-    small = {"detect_width_px": 320, "detect_height_px": 240, "read_timeout_s": 15.0}
+    small = {
+        "detect_width_px": 320,
+        "detect_height_px": 240,
+        "open_timeout_s": 20.0,
+        "read_timeout_s": 15.0,
+    }
     return csi.open_camera(
         "test",
         msgspec.convert({**usual, **small, **options}, Options),
