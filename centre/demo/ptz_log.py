@@ -186,8 +186,9 @@ class PtzLog:
             "lease",
             f"no command from {lease.person.title} for {silent_s:.0f} s: the lease has expired",
         )
-        self._tour_interrupted = True
-        self._update_milestones(lease_expiry=self.milestones.lease_expiry or line)
+        if self.milestones.takeover is not None:  # else it has ended in the set-up, before a tour
+            self._tour_interrupted = True
+            self._update_milestones(lease_expiry=self.milestones.lease_expiry or line)
 
     def _log_tour(self, t_s: float, head: HeadHealth) -> None:
         if not self._tour_interrupted:

@@ -186,6 +186,19 @@ def test_a_released_head_has_no_lease_to_expire() -> None:
     assert not any("expired" in text for text in reported(chronicle))
 
 
+def test_a_lease_that_expires_before_the_first_tour_interrupts_none() -> None:
+    chronicle = PtzLog()
+    chronicle.add_command(0.0, "a", step(person=JONAS))
+    chronicle.add_reply(0.1, leased("a", 1, 6.0, by="jonas"))
+    chronicle.update_head(0.2, head(holder="operator"))
+    chronicle.update_head(6.3, head())
+    chronicle.update_head(7.0, head(holder="tour"))
+    assert any("the lease has expired" in text for text in reported(chronicle))
+    assert "tour 'tour' has the head" in reported(chronicle)
+    assert chronicle.milestones.lease_expiry is None
+    assert chronicle.milestones.tour_resumption is None
+
+
 def test_a_rejection_is_shown_in_the_boxs_own_words() -> None:
     chronicle = PtzLog()
     chronicle.add_command(0.0, "a", step(person=TRAFFIC_DESK))

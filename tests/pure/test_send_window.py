@@ -56,6 +56,19 @@ def test_messages_waiting_for_the_centre_are_limited() -> None:
     assert window.new_message_quota() > 0
 
 
+@pytest.mark.parametrize(("sent_earlier", "lost"), [(frozenset(), (9,)), (frozenset({5}), ())])
+def test_the_acknowledgement_of_a_message_of_the_connection_before_is_no_sign_of_a_loss(
+    sent_earlier: frozenset[int], lost: tuple[int, ...]
+) -> None:
+    window = SendWindow(20, sent_earlier)
+    for mid, seq in ((1, 9), (2, 5)):
+        window.note_sent(mid, seq, 10, 0.0)
+        window.note_puback(mid, 0, 0.0)
+    window.note_received([SeqRange(1, 5)], 0.1)
+    window.acknowledge([SeqRange(1, 5)])
+    assert window.due_for_resend(0.1) == lost
+
+
 def test_an_unsettled_message_is_due_again() -> None:
     window = SendWindow(20)
     window.note_sent(1, 1, 10, 0.0)

@@ -317,7 +317,7 @@ class MqttConnection:
         self._losses_reported_s = 0.0
         self._is_birth_due = False
         self._reports = RetainedReports(outbox, self._publications, self._read_reports)
-        outbox.requeue_in_flight()
+        self._sent_earlier = outbox.requeue_in_flight()
 
     @property
     def is_online(self) -> bool:
@@ -424,7 +424,7 @@ class MqttConnection:
                         Message("the broker acknowledges nothing: Maximum QoS 0; allowed: 1 or 2"),
                     )
                 self._connack_s = self._now_s()
-                self._window = SendWindow(event.receive_maximum)
+                self._window = SendWindow(event.receive_maximum, self._sent_earlier)
                 command_filters = (
                     [topics.down_topic(self._outbox.box, "command/+")]
                     if self._downlink.on_command

@@ -4,7 +4,8 @@ A message is *in flight* from its sending to the broker's PUBACK; the broker lim
 *unacknowledged* until it is freed, which may take the centre's acknowledgement; MAX_UNACKED limits
 how many. It is *lost* if the broker took it and the centre did not get it, by one of two signs:
 
-- The centre has acknowledged a message that was sent after this one's PUBACK: a broker keeps the order.
+- The centre has acknowledged a message that was sent after this one's PUBACK: a broker keeps the order. One that an earlier
+  connection sent, too, is no sign: the centre may have got it then.
 - Nothing was acknowledged for RESEND_AFTER_S, nor was this message's PUBACK later than that; at the end of
   a backlog four times the delay of an acknowledgement are enough. A centre that is slow, and acknowledges in order, is no loss.
 
@@ -58,9 +59,14 @@ class _SentMessage(msgspec.Struct):
 
 
 class SendWindow:
-    """The messages of one connection. `receive_maximum` is the broker's limit of messages at once."""
+    """The messages of one connection.
 
-    def __init__(self, receive_maximum: int) -> None:
+    `receive_maximum` is the broker's limit of messages at once, `sent_earlier` are the messages that the connection before has
+    sent and that were not acknowledged.
+    """
+
+    def __init__(self, receive_maximum: int, sent_earlier: frozenset[int] = frozenset()) -> None:
+        self._sent_earlier = sent_earlier
         self.max_in_flight = min(MAX_IN_FLIGHT, receive_maximum)
         self._unacked: dict[int, _SentMessage] = {}
         self._lost: set[int] = set()
@@ -212,7 +218,11 @@ class SendWindow:
             counted = set(received) - self._lost - self._beyond
             self._congestion.note_acked(len(counted))
         # The acknowledgement of a message that was sent twice may be for the first time.
-        sent_once = [self._unacked[seq] for seq in received if self._unacked[seq].sent_times == 1]
+        sent_once = [
+            self._unacked[seq]
+            for seq in received
+            if self._unacked[seq].sent_times == 1 and seq not in self._sent_earlier
+        ]
         for entry in sent_once:
             self._acked_sent_number = max(self._acked_sent_number, entry.sent_number)
         self._silence_s = RESEND_AFTER_S

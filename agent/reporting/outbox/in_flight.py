@@ -140,11 +140,13 @@ class InFlightMessages:
             self.settled = ranges
             self._end_flights({seq for seq in self._in_flight if find_range(ranges, seq)})
 
-    def requeue_in_flight(self) -> None:
-        """Let all messages in flight wait again, after the connection was lost."""
+    def requeue_in_flight(self) -> frozenset[int]:
+        """Let all messages in flight wait again, after the connection was lost. Return their numbers."""
         with self.lock:
-            self._end_flights(set(self._in_flight))
+            seqs = frozenset(self._in_flight)
+            self._end_flights(set(seqs))
             self.cursor = 0
+        return seqs
 
     def reset(self) -> None:
         """Forget all numbers, for a new database."""

@@ -261,11 +261,10 @@ class Outbox:
         """
         return self._read(lambda r: r.refetch(seqs), None)
 
-    def requeue_in_flight(self) -> None:
-        """Let messages that were fetched and have not arrived be fetched again."""
+    def requeue_in_flight(self) -> frozenset[int]:
+        """Let messages that were fetched and have not arrived be fetched again. Return their numbers."""
         self.expect_centres(frozenset())
-        if self._reader:
-            self._reader.requeue_in_flight()
+        return self._reader.requeue_in_flight() if self._reader else frozenset()
 
     def acknowledge(
         self, epoch: str, ranges: tuple[SeqRange, ...], centre: str | None = None

@@ -58,10 +58,10 @@ class Reader:
         """Look for emergencies at the next fetch."""
         self._may_have_urgent = True
 
-    def requeue_in_flight(self) -> None:
-        """Let everything that has not arrived be fetched again."""
-        self._in_flight.requeue_in_flight()
+    def requeue_in_flight(self) -> frozenset[int]:
+        """Let everything that has not arrived be fetched again. Return the numbers."""
         self._may_have_urgent = True
+        return self._in_flight.requeue_in_flight()
 
     def fetch(self, limit: int, limit_bytes: int, emergency_limit: int) -> list[OutboxRow]:
         """Return the next messages to send: at most `emergency_limit` emergencies first, the newest before the older ones, then
