@@ -19,7 +19,7 @@ from centre.validate.scoring import Score, score_counts
 from drivers.media import NS_PER_S, Frame, Point
 
 SILENT_BELOW_F1, WORD_NOT_ABOVE_F1 = 0.8, 0.95
-"""Below the first a word is needed; above the second there must be none."""
+"""Below the first a limit has to be named; above the second none may be."""
 
 
 SHOWN_BEFORE_S = 300
@@ -30,16 +30,24 @@ FPS_OF_REPEATS = 25
 class ConditionOutcome(msgspec.Struct, frozen=True):
     """The counts of all films under a condition, and in how many of them the box named a limit of the view.
 
-    `silent` films have an F1 below the first bound and no word, `needless` ones a word and an F1 above the second.
+    `silent` has the number of crossings of each film with an F1 below the first bound and no limit, `needless` that of each with
+    a limit and an F1 above the second.
     """
 
     condition: FilmCondition
     score: Score
     films: int
     said: int
-    silent: int
-    needless: int
+    silent: tuple[int, ...]
+    needless: tuple[int, ...]
     limits: tuple[ViewLimit, ...]
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the box names a limit in most films where the F1 of all is too low, and in none where it is high."""
+        if self.score.f1 < SILENT_BELOW_F1:
+            return 2 * self.said > self.films
+        return self.score.f1 <= WORD_NOT_ABOVE_F1 or not self.said
 
 
 def chosen_films(crossings_wanted: int) -> dict[str, ClipTruth]:
@@ -60,16 +68,28 @@ def condition_outcomes(
     for condition in CONDITIONS:
         total = Score()
         named: set[ViewLimit] = set()
-        said = silent = needless = 0
+        silent: list[int] = []
+        needless: list[int] = []
+        said = 0
         for film, labels in truth.items():
             score, limits = _count(film, labels, condition, cache, seed)
             total += score
             named |= limits
             said += bool(limits)
-            silent += not limits and score.f1 < SILENT_BELOW_F1
-            needless += bool(limits) and score.f1 > WORD_NOT_ABOVE_F1
-        in_order = tuple(one for one in VIEW_LIMITS if one in named)
-        yield ConditionOutcome(condition, total, len(truth), said, silent, needless, in_order)
+            crossings = score.hits + score.misses
+            if not limits and score.f1 < SILENT_BELOW_F1:
+                silent.append(crossings)
+            if limits and score.f1 > WORD_NOT_ABOVE_F1:
+                needless.append(crossings)
+        yield ConditionOutcome(
+            condition,
+            total,
+            len(truth),
+            said,
+            tuple(sorted(silent)),
+            tuple(sorted(needless)),
+            tuple(one for one in VIEW_LIMITS if one in named),
+        )
 
 
 def _count(

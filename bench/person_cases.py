@@ -52,6 +52,8 @@ CROWD_AFTER_S = 3.0
 CROWD_GAP_S = 5.0
 """Runs that are nearer to one another are one run: the rule ends an event after as long."""
 LATE_S = 5.0
+CHANGE_S = 1.0
+"""After a person has crossed the edge: the rule is sure of a visit and of its end within about as long."""
 
 
 class Visit(msgspec.Struct, frozen=True):
@@ -71,7 +73,7 @@ class PeopleScore(msgspec.Struct):
     """Sums over the zones.
 
     `untracked`: the person has no track in half of the visit, or a person in the zone has none in the picture. `short`: the
-    visit is shorter than SHORT_VISIT_S. `changed`: the person has more than one track in the stay. `outside`: the event is of a person who is out of the zone.
+    visit is shorter than SHORT_VISIT_S. `changing`: the picture is less than CHANGE_S after one with a person at the edge. `changed`: the person has more than one track in the stay. `outside`: the event is of a person who is out of the zone.
     """
 
     visits: int = 0
@@ -86,7 +88,9 @@ class PeopleScore(msgspec.Struct):
     present_right: int = 0
     count_right: int = 0
     present_wrong_untracked: int = 0
+    present_wrong_changing: int = 0
     count_wrong_untracked: int = 0
+    count_wrong_changing: int = 0
     dwells: int = 0
     dwells_found: int = 0
     dwells_missed_changed: int = 0
@@ -368,10 +372,13 @@ def _score_counts(
     counts: Sequence[int],
     tracked: TrackedPeople,
 ) -> None:
-    for boxes, count, tracks in zip(film.boxes, counts, tracked, strict=False):
+    changed_index = -math.inf
+    for index, (boxes, count, tracks) in enumerate(zip(film.boxes, counts, tracked, strict=False)):
         sides = {person: side_of(polygon, box, film.aspect) for person, box in boxes.items()}
         if 0 in sides.values():
+            changed_index = index
             continue
+        is_changing = index - changed_index <= CHANGE_S * FPS
         inside = [person for person, side in sides.items() if side == 1]
         is_untracked = any(person not in tracks for person in inside)
         score.pictures += 1
@@ -379,7 +386,9 @@ def _score_counts(
             score.present_right += 1
         else:
             score.present_wrong_untracked += is_untracked
+            score.present_wrong_changing += is_changing and not is_untracked
         if count == len(inside):
             score.count_right += 1
         else:
             score.count_wrong_untracked += is_untracked
+            score.count_wrong_changing += is_changing and not is_untracked
