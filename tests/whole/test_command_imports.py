@@ -44,6 +44,19 @@ def start_of(*arguments: str) -> tuple[set[str], int]:
     return LIBRARIES & set(modules), thread_count
 
 
+def test_a_command_collects_no_garbage_among_its_modules_and_all_later() -> None:
+    code = """
+import gc, sys
+from agent.__main__ import main
+collections = sum(generation["collections"] for generation in gc.get_stats())
+main()
+found = sum(generation["collections"] for generation in gc.get_stats()) - collections
+print(gc.isenabled(), gc.get_freeze_count() > 10_000, found <= 1, file=sys.stderr)
+"""
+    result = subprocess.run([sys.executable, "-c", code, "faults"], capture_output=True, check=True)
+    assert result.stderr.split() == [b"True"] * 3
+
+
 def test_the_libraries_of_the_agent_start_no_thread() -> None:
     libraries, thread_count = start_of("run", "--help")
     assert {"numpy", "cv2"} <= libraries
