@@ -37,11 +37,12 @@ def run_server() -> None:
         log.warning("%s: the kernel has no Landlock to confine it by", sys.argv[1])
     if syscall_filter.load_library() is None:
         log.warning("%s: there is no libseccomp to confine it by", sys.argv[1])
+    gc.disable()
     module: main.ServedModule = importlib.import_module(sys.argv[1])  # type: ignore[assignment]
     module.prepare()
-    # A collection in a child would write into the shared memory, and so copy it.
-    gc.collect()
+    # Modules stay. A collection in a child would write into the shared memory, and so copy it.
     gc.freeze()
+    gc.enable()
     _Server(channel, module).serve()
 
 
