@@ -2,17 +2,18 @@
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Literal
 
 import msgspec
 
 from agent.base.health_model import UnsupportedArea
 from agent.base.model import BoundingBox, Event, FrameResult, Track
-from agent.detection.geometry import box_centre, iou
+from agent.detection.geometry import bottom_centre, box_centre, iou, is_inside
 from agent.detection.rule_engine import RuleEngine
 from agent.detection.scene import Scene, Zone
 from bench import street_cases
 from bench.accuracy import clip_path, labelled_clips
-from bench.composite import COVERED_RATIO
+from bench.composite import COVERED_RATIO, PixelBox
 from bench.detector_results import ResultCache
 from bench.street_cases import (
     FILMS,
@@ -56,6 +57,25 @@ class RuleRun(msgspec.Struct, frozen=True):
         return [(t_s, event) for t_s, event in self.events if event.kind == kind and event.rev == 1]
 
 
+QueueThird = Literal["double", "standing", "moving"]
+"""Of a queue that began with two placed vehicles: the third.
+
+double     a second track of a placed vehicle
+standing   one of the film that moved less than STANDS_RATIO of its height in the STANDS_S before
+moving     another one of the film
+"""
+STANDS_RATIO, STANDS_S = 0.5, 2.0
+
+
+class FalseStop(msgspec.Struct, frozen=True):
+    """An event of no placed vehicle. `place` is its centre, in twentieths of the picture."""
+
+    film: str
+    place: tuple[int, int]
+    is_touching: bool
+    """Its box overlaps that of the placed vehicle, by less than it takes to be of it."""
+
+
 class StoppedOutcome(msgspec.Struct, frozen=True):
     """The outcome of a case: `delays_s` after `stopped_after_s` of each event of the vehicle, and the false events.
 
@@ -65,7 +85,7 @@ class StoppedOutcome(msgspec.Struct, frozen=True):
     height_px: float
     passed_ratio: float
     delays_s: tuple[float, ...]
-    false_events: int
+    false_events: tuple[FalseStop, ...]
     is_small_said: bool
 
     @property
@@ -131,19 +151,29 @@ def score_stopped(
     zone = Zone(name=lane.name, polygon=lane.polygon, stopped_after_s=STOPPED_AFTER_S, events=False)
     (vehicle,) = case.vehicles
     shape, width, height = vehicle.standing_shape, results[0].width_px, results[0].height_px
-    truth = BoundingBox(shape.x / width, shape.y / height, shape.w / width, shape.h / height)
+    truth = _box_of(shape, width, height)
     run = run_rules(Scene(zone=(zone,)), results)
-    of_vehicle = [
-        t_s - vehicle.arrival_s - STOPPED_AFTER_S
-        for t_s, event in run.begun("stopped")
-        if event.box is not None and _is_at(event.box, truth)
-    ]
+    delays_s, false = [], []
+    for t_s, event in run.begun("stopped"):
+        assert event.box is not None
+        if _is_at(event.box, truth):
+            delays_s.append(t_s - vehicle.arrival_s - STOPPED_AFTER_S)
+        else:
+            centre = box_centre(event.box)
+            place = round(20 * centre.x), round(20 * centre.y)
+            false.append(FalseStop(case.film, place, iou(event.box, truth) > 0))
     return StoppedOutcome(
         shape.h,
         passed,
-        tuple(of_vehicle),
-        len(run.begun("stopped")) - len(of_vehicle),
+        tuple(delays_s),
+        tuple(false),
         any("car" in area.small_ratio for area in run.unsupported),
+    )
+
+
+def _box_of(shape: PixelBox, width_px: int, height_px: int) -> BoundingBox:
+    return BoundingBox(
+        shape.x / width_px, shape.y / height_px, shape.w / width_px, shape.h / height_px
     )
 
 
@@ -154,11 +184,38 @@ def _is_at(box: BoundingBox, truth: BoundingBox) -> bool:
     return is_near or iou(box, truth) >= MIN_OVERLAP
 
 
-def has_queue(case: StreetCase, results: Iterable[FrameResult]) -> bool:
-    """Run the rule `queue` on the results of one case: whether an event of a queue of three began."""
+def find_queue(case: StreetCase, results: Iterable[FrameResult]) -> QueueThird | None:
+    """Run the rule `queue` on the results of one case: None if no event of a queue of three began, else the third vehicle in it."""
+    results = tuple(results)
     lane = carriageway(case.film, case.carriageway)
     zone = Zone(name=lane.name, polygon=lane.polygon, kind="queue", queue_min_count=QUEUE_COUNT)
-    return bool(run_rules(Scene(zone=(zone,)), results).begun("queue"))
+    run = run_rules(Scene(zone=(zone,)), results)
+    begun = run.begun("queue")
+    if not begun:
+        return None
+    begin_s, width_px, height_px = begun[0][0], results[0].width_px, results[0].height_px
+    placed = [_box_of(one.standing_shape, width_px, height_px) for one in case.vehicles]
+    before = {t_s: {one.id: one for one in tracks} for t_s, tracks in run.tracks}
+    others = [
+        track
+        for track in before[begin_s].values()
+        if is_inside(lane.polygon, bottom_centre(track.box))
+        and not any(_is_at(track.box, box) for box in placed)
+    ]
+    if not others:
+        return "double"
+    earlier = [by_id for t_s, by_id in before.items() if begin_s - STANDS_S <= t_s < begin_s]
+    for track in others:
+        at = box_centre(track.box)
+        away = (
+            max(abs(centre.x - at.x) * width_px, abs(centre.y - at.y) * height_px)
+            for centre in (
+                box_centre(by_id[track.id].box) for by_id in earlier if track.id in by_id
+            )
+        )
+        if max(away, default=0.0) <= STANDS_RATIO * track.box.h * height_px:
+            return "standing"
+    return "moving"
 
 
 def wrong_way_scene(film: str) -> Scene:
