@@ -7,12 +7,14 @@ arrive late, and is new then.
 """
 
 from bisect import bisect_left, bisect_right
+from collections import deque
 from collections.abc import Iterator
 
 from agent.reporting.centre_payloads import Ack
 from agent.reporting.payloads import SeqRange
 
-MAX_ACK_RANGES = 64
+MAX_ACK_RANGES = 256
+"""Of one acknowledgement. As many messages of a box wait for one at most, and each may be a range of its own."""
 
 
 class SeqSet:
@@ -41,6 +43,11 @@ class SeqSet:
         self._firsts[begin:end] = [first]
         self._lasts[begin:end] = [last]
 
+    def range_of(self, seq: int) -> SeqRange:
+        """Return the range that a number of the set is in."""
+        index = bisect_right(self._firsts, seq) - 1
+        return SeqRange(self._firsts[index], self._lasts[index])
+
     def contiguous_end(self) -> int:
         """Return the end of the range that starts at 1, or 0 if 1 is missing."""
         return self._lasts[0] if self._firsts and self._firsts[0] <= 1 else 0
@@ -60,9 +67,12 @@ class Deduplicator:
         self._epoch = epoch
         self.received = SeqSet()
         self._ackable = SeqSet()
+        self._newest: deque[int] = deque(maxlen=MAX_ACK_RANGES)
+        """The numbers that arrived last, and repeats: a box sends again what it knows no acknowledgement of."""
 
     def add(self, seq: int) -> bool:
         """Record a stored message. Return False if it is a repeat."""
+        self._newest.append(seq)
         if seq in self.received:
             return False
         self.received.add(seq, seq)
@@ -89,7 +99,13 @@ class Deduplicator:
         return tuple(missing)
 
     def build_ack(self) -> Ack:
-        """Return the acknowledgement for the box."""
+        """Return the acknowledgement for the box. Of too many ranges it has those that arrived last.
+
+        A box sends its emergencies the newest first, so that those are by no means the highest.
+        """
         upto = self._ackable.contiguous_end()
-        also = self._ackable.ranges_above(upto)[-MAX_ACK_RANGES:]
+        also = self._ackable.ranges_above(upto)
+        if len(also) > MAX_ACK_RANGES:
+            newest = {self._ackable.range_of(seq) for seq in self._newest if seq > upto}
+            also = tuple(sorted(newest, key=lambda span: span.first))
         return Ack(epoch=self._epoch, upto=upto, also=also)

@@ -81,18 +81,21 @@ class Acknowledgements:
 
     def __init__(self) -> None:
         self.upto = 0
-        self.stored: set[int] = set()
+        self.stored: dict[int, None] = {}
 
     def add(self, *numbers: int) -> None:
-        self.stored.update(numbers)
+        for number in numbers:
+            # A repeat is the newest again: the box knows of no acknowledgement of it.
+            self.stored.pop(number, None)
+            self.stored[number] = None
         while self.upto + 1 in self.stored:
             self.upto += 1
-            self.stored.discard(self.upto)
+            del self.stored[self.upto]
 
     def set_floor(self, upto: int) -> None:
         """No number up to this one will be sent any more, says the birth."""
         self.upto = max(self.upto, upto)
-        self.stored = {number for number in self.stored if number > self.upto}
+        self.stored = {number: None for number in self.stored if number > self.upto}
         self.add()
 
 
@@ -202,7 +205,8 @@ class SmallCentre:
             "box": box,
             "epoch": envelope["epoch"],
             "upto": acks.upto,
-            "also": [[number, number] for number in sorted(acks.stored)][:100],
+            # Those that arrived last: emergencies come the newest first, and are neither the lowest nor the highest.
+            "also": [[number, number] for number in sorted([*acks.stored][-256:])],
         }
         ack = self.centre.sign("vigie-ack+jws", claims)
         await self.client.publish(f"vigie/v1/{box}/down/ack/{self.centre.name}", ack, qos=1)
