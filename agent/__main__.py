@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # for OpenCV's own workers, each stage has a thread of its own.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if argv is None:
-        # In a process of its own modules stay: to look for garbage among them takes a tenth of the CPU of a start.
+        # In a process of its own modules stay: to look for garbage among them takes a seventh of the CPU of the imports.
         gc.disable()
     original = sys.__stdout__
     if original is not None and sys.stdout is original:
