@@ -131,9 +131,10 @@ def main(argv: Sequence[str] | None = None) -> int:
                     console.print(f"{args.beside}: {name}: failed: {escape(other.failed)}")
                 result = msgspec.structs.replace(result, beside=other.rows)
             results.append(result)
+            if args.json:  # After each bench: a run that is ended loses none that is measured.
+                encoded = msgspec.json.encode([read_machine(), *results])
+                args.json.write_bytes(msgspec.json.format(encoded))
     print_results(results, beside=args.beside is not None)
-    if args.json:
-        args.json.write_bytes(msgspec.json.format(msgspec.json.encode([read_machine(), *results])))
     if args.markdown:
         insert_part(args.markdown, BENCH_PART, to_markdown(results, beside=args.beside is not None))
     has_failed = any(o.failed or any(row.verdict() == "missed" for row in o.rows) for o in results)

@@ -1,7 +1,7 @@
 """CPU of the agent on one street: its stages against bare decoding and `motion`, and the whole agent.
 
 CPU seconds are of all threads, on one core, for 60 s of video.
-Run: `python -m bench agent`; it takes about twenty minutes, since some runs play in real time.
+Run: `python -m bench agent`; it takes about half an hour, since most runs play in real time.
 """
 
 import contextlib
