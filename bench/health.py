@@ -62,8 +62,6 @@ record = false
 [camera.options]
 width_px = 320
 height_px = 180
-[camera.detect]
-fps = 1
 """
 
 
