@@ -12,12 +12,11 @@ from agent.detection.rules.zone_occupancy import ZoneVisit
 from agent.detection.scene import Zone
 from drivers.media import NS_PER_S
 
-BEGIN_AFTER_S = 2.0
 END_AFTER_S = 5.0
 COUNT_STABLE_S = 2.0
 """A new count is sent once it has held for this long."""
 SAME_MIN_OVERLAP = 0.3
-"""Part of a remembered road user that one which is seen covers, from which both are the same."""
+"""Part of a road user without a track that another covers, from which both are the same."""
 
 
 class CountRule:
@@ -30,6 +29,7 @@ class CountRule:
         context: RuleContext,
         matches: Callable[[ZoneVisit, int], bool],
         min_count: int,
+        begin_after_s: float,
     ) -> None:
         self._occupancy = context.occupancies[zone.name]
         self._zone = zone
@@ -39,7 +39,7 @@ class CountRule:
             event_type,
             context.camera,
             context.new_id,
-            after_s=BEGIN_AFTER_S,
+            after_s=begin_after_s,
             clear_s=END_AFTER_S,
         )
         self._count = 0
@@ -87,11 +87,18 @@ class CountRule:
 
 
 def _without_copies(members: list[ZoneVisit]) -> list[ZoneVisit]:
-    """Leave out those that are only remembered where another is seen: a road user with a new track is both."""
-    seen = [visit.user.box for visit in members if visit.user.is_present]
-    return [
-        visit
-        for visit in members
-        if visit.user.is_present
-        or not any(covered_ratio(box, visit.user.box) >= SAME_MIN_OVERLAP for box in seen)
-    ]
+    """Leave out those without a track where another is: one whose track was lost and found again has two places."""
+    kept: list[ZoneVisit] = []
+    for visit in sorted(members, key=_uncertainty):
+        box = visit.user.box
+        if visit.user.is_tracked_there or not any(
+            other.user.is_present and covered_ratio(other.user.box, box) >= SAME_MIN_OVERLAP
+            for other in kept
+        ):
+            kept.append(visit)
+    return kept
+
+
+def _uncertainty(visit: ZoneVisit) -> tuple[bool, bool]:
+    """Return a key that sorts those with a track first, and those that are only remembered last."""
+    return not visit.user.is_tracked_there, not visit.user.is_shown

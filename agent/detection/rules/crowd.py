@@ -14,6 +14,7 @@ CROWD = EventType(
     end="the crowd at{zone} is gone{duration}",
     severity="notice",
 )
+BEGIN_AFTER_S = 2.0
 
 
 def is_person(visit: ZoneVisit, _t_ns: int) -> bool:
@@ -24,7 +25,7 @@ def is_person(visit: ZoneVisit, _t_ns: int) -> bool:
 def _make(zone: Zone, context: RuleContext) -> CountRule | None:
     if zone.crowd_min_count is None:
         return None
-    return CountRule(CROWD, zone, context, is_person, zone.crowd_min_count)
+    return CountRule(CROWD, zone, context, is_person, zone.crowd_min_count, BEGIN_AFTER_S)
 
 
 RULE = RuleType(events=(CROWD,), make=_make, needs=ViewNeeds(tolerates=FOR_STANDING))

@@ -159,6 +159,16 @@ class RoadUser:
         return self.is_tracked or self.is_shown
 
     @property
+    def is_tracked_there(self) -> bool:
+        """Whether the tracker has it where it is, and not elsewhere while it is held at its place."""
+        return self.is_tracked and not self.is_held
+
+    @property
+    def undetected_since_ns(self) -> int:
+        """The time at which it was last detected: at its place while it is held there."""
+        return self._placed_track.seen_ns if self.is_held else self.last_seen_ns
+
+    @property
     def remembered_until_ns(self) -> int:
         """The time at which it is forgotten if it is not seen again."""
         if self.place is not None and self.is_held:

@@ -100,3 +100,43 @@ def test_a_vehicle_that_waited_for_a_moment_and_drives_on_is_in_no_queue() -> No
     way = straight_path((3, 0.56, 0.6), (5, 0.7, 0.6), (8.6, 0.7, 0.6), (10.1, 0.98, 0.6))
     third = ScriptedRoadUser(way, track=9, box=(0.03, 0.04))
     assert run_rules(QUEUE, [*standing(2), third], 12) == []
+
+
+def test_a_queue_has_lasted_for_four_seconds_and_a_crowd_for_two() -> None:
+    (queue,) = run_rules(QUEUE, standing(3), 20)
+    (crowd,) = run_rules(
+        zone_scene(kind="pavement", crowd_min_count=3), standing(3, label="person"), 20
+    )
+    assert crowd.duration_s == 2.0
+    assert queue.duration_s == 4.0
+
+
+def test_a_vehicle_that_its_place_shows_is_in_the_queue_only_if_it_is_detected() -> None:
+    """The detector sees it for four seconds, and finds it again or not."""
+    place = straight_path((0, 0.7, 0.6), (60, 0.7, 0.6))
+    lost = ScriptedRoadUser(straight_path((0, 0.7, 0.6), (4, 0.7, 0.6)), track=8, drawn_at=place)
+    found = ScriptedRoadUser(straight_path((6, 0.7, 0.6), (60, 0.7, 0.6)), track=9, look=8)
+    third = ScriptedRoadUser(straight_path((4, 0.62, 0.9), (60, 0.62, 0.9)), track=7)
+    assert run_rules(QUEUE, [*standing(1), lost, third], 30) == []
+    assert event_names(run_rules(QUEUE, [*standing(1), lost, found, third], 30)) == ["queue begin"]
+
+
+def test_two_boxes_of_one_vehicle_are_one_in_the_queue() -> None:
+    """Its track is lost behind traffic, and a new one has another part of it: both places show it."""
+    long_box = (0.2, 0.1)
+    place = straight_path((0, 0.75, 0.6), (60, 0.75, 0.6))
+    front = ScriptedRoadUser(
+        straight_path((0, 0.71, 0.6), (6, 0.71, 0.6)),
+        track=7,
+        drawn_at=lambda _t_s: None,
+        box=(0.12, 0.1),
+    )
+    rear = ScriptedRoadUser(
+        straight_path((5, 0.78, 0.6), (60, 0.78, 0.6)),
+        track=8,
+        drawn_at=lambda _t_s: None,
+        box=(0.12, 0.1),
+    )
+    vehicle = ScriptedRoadUser(lambda _t_s: None, track=9, drawn_at=place, box=long_box)
+    events = run_rules(QUEUE, [*standing(2), vehicle, front, rear], 40)
+    assert [event.count for event in events] == [3]
