@@ -165,7 +165,7 @@ class RoadUser:
 
     @property
     def undetected_since_ns(self) -> int:
-        """The time at which it was last detected: at its place while it is held there."""
+        """The time since which it has not been detected: at its place while it is held there."""
         return self._placed_track.seen_ns if self.is_held else self.last_seen_ns
 
     @property

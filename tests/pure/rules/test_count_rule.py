@@ -122,7 +122,7 @@ def test_a_vehicle_that_its_place_shows_is_in_the_queue_only_if_it_is_detected()
 
 
 def test_two_boxes_of_one_vehicle_are_one_in_the_queue() -> None:
-    """Its track is lost behind traffic, and a new one has another part of it: both places show it."""
+    """One track has its front and ends, another one its rear: both places show it."""
     long_box = (0.2, 0.1)
     place = straight_path((0, 0.75, 0.6), (60, 0.75, 0.6))
     front = ScriptedRoadUser(
