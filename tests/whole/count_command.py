@@ -90,10 +90,9 @@ class CountedPage:
         self.browser.settle()
 
     def shown_s(self) -> float:
-        """The time of the picture that is shown."""
-        return float(
-            self.browser.run("return Number(document.querySelector('input[type=range]').value)")
-        )
+        """The time of the picture that is shown, of the page's clock: `show` itself moves the slider."""
+        minutes, seconds = self.text(".count-clock").split(" / ")[0].split(":")
+        return int(minutes) * 60 + float(seconds)
 
     def point_at(self, place: float) -> None:
         """Move the pointer to a place on the line."""
