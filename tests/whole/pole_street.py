@@ -120,8 +120,16 @@ def choose_camera(phone: PolePhone, camera: str) -> None:
     Select(field).select_by_value(camera)
 
 
+HAS_PICTURE = """
+    const image = document.querySelector(".scene-editor .picture image");
+    return image?.hasAttribute("href") && new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(() => resolve(true))));
+"""
+"""Whether it is drawn: the picture's place follows its size in the next frame of the browser."""
+
+
 def draw(phone: PolePhone, tool: str, *points: tuple[float, float]) -> None:
-    """Choose a tool of the scene editor, and touch points of the picture."""
+    """Choose a tool of the scene editor, and touch points of the picture, once the camera's first has its size on the stage."""
+    phone.wait(lambda: phone.run(HAS_PICTURE), "picture of the scene editor")
     phone.tap(tool, within=".scene-editor .toolbar")
     for point in points:
         x_px, y_px = phone.run(
