@@ -202,8 +202,8 @@ def queue_rows(run: ReportRun) -> list[ReportRow]:
             two.total(),
             run.cases,
             at_most(0.01),
-            cause=f"the third is a vehicle of the film that stands or creeps in {two['standing']}, one that drives in "
-            f"{two['moving']}, and a second track of a placed one in {two['double']}",
+            cause=f"the third is a second box or place of a placed vehicle in {two['double']}, a vehicle of the film in "
+            f"{two['other']}",
         ),
     ]
 

@@ -8,7 +8,7 @@ import msgspec
 
 from agent.base.health_model import UnsupportedArea
 from agent.base.model import BoundingBox, Event, FrameResult, Track
-from agent.detection.geometry import bottom_centre, box_centre, iou, is_inside
+from agent.detection.geometry import box_centre, enclosing_box, iou
 from agent.detection.rule_engine import RuleEngine
 from agent.detection.scene import Scene, Zone
 from bench import street_cases
@@ -57,14 +57,12 @@ class RuleRun(msgspec.Struct, frozen=True):
         return [(t_s, event) for t_s, event in self.events if event.kind == kind and event.rev == 1]
 
 
-QueueThird = Literal["double", "standing", "moving"]
+QueueThird = Literal["double", "other"]
 """Of a queue that began with two placed vehicles: the third.
 
-double     a second track of a placed vehicle
-standing   one of the film that moved less than STANDS_RATIO of its height in the STANDS_S before
-moving     another one of the film
+double     a second box or place of a placed vehicle: the event's box is that of the two
+other      a vehicle of the film
 """
-STANDS_RATIO, STANDS_S = 0.5, 2.0
 
 
 class FalseStop(msgspec.Struct, frozen=True):
@@ -185,37 +183,30 @@ def _is_at(box: BoundingBox, truth: BoundingBox) -> bool:
 
 
 def find_queue(case: StreetCase, results: Iterable[FrameResult]) -> QueueThird | None:
-    """Run the rule `queue` on the results of one case: None if no event of a queue of three began, else the third vehicle in it."""
+    """Run the rule `queue` on the results of one case: None if no event of a queue of three began, else the third vehicle in it.
+
+    A vehicle of the film that stands between the placed ones is taken for a second box of one.
+    """
     results = tuple(results)
     lane = carriageway(case.film, case.carriageway)
     zone = Zone(name=lane.name, polygon=lane.polygon, kind="queue", queue_min_count=QUEUE_COUNT)
-    run = run_rules(Scene(zone=(zone,)), results)
-    begun = run.begun("queue")
+    begun = run_rules(Scene(zone=(zone,)), results).begun("queue")
     if not begun:
         return None
-    begin_s, width_px, height_px = begun[0][0], results[0].width_px, results[0].height_px
-    placed = [_box_of(one.standing_shape, width_px, height_px) for one in case.vehicles]
-    before = {t_s: {one.id: one for one in tracks} for t_s, tracks in run.tracks}
-    others = [
-        track
-        for track in before[begin_s].values()
-        if is_inside(lane.polygon, bottom_centre(track.box))
-        and not any(_is_at(track.box, box) for box in placed)
-    ]
-    if not others:
-        return "double"
-    earlier = [by_id for t_s, by_id in before.items() if begin_s - STANDS_S <= t_s < begin_s]
-    for track in others:
-        at = box_centre(track.box)
-        away = (
-            max(abs(centre.x - at.x) * width_px, abs(centre.y - at.y) * height_px)
-            for centre in (
-                box_centre(by_id[track.id].box) for by_id in earlier if track.id in by_id
-            )
-        )
-        if max(away, default=0.0) <= STANDS_RATIO * track.box.h * height_px:
-            return "standing"
-    return "moving"
+    box = begun[0][1].box
+    assert box is not None
+    first = results[0]
+    placed = [_box_of(one.standing_shape, first.width_px, first.height_px) for one in case.vehicles]
+    around = enclosing_box(placed)
+    # Boxes of far vehicles are coarse.
+    w, h = max(one.w for one in placed) / 2, max(one.h for one in placed) / 2
+    is_double = (
+        around.x - box.x < w
+        and around.y - box.y < h
+        and box.x + box.w - around.x - around.w < w
+        and box.y + box.h - around.y - around.h < h
+    )
+    return "double" if is_double else "other"
 
 
 def wrong_way_scene(film: str) -> Scene:

@@ -74,13 +74,21 @@ def test_an_event_that_comes_too_late_does_not_find_the_vehicle() -> None:
     assert not outcome.is_found
 
 
-@pytest.mark.parametrize(("standing", "is_queue"), [(3, True), (2, False)])
-def test_a_queue_has_three_vehicles(standing: int, is_queue: bool) -> None:
+@pytest.mark.parametrize(
+    ("third_y", "third"), [(None, None), (0.8, "other"), (0.35, "double")], ids=str
+)
+def test_a_queue_has_three_vehicles(third_y: float | None, third: str | None) -> None:
+    placed_y = (0.2, 0.5)
+    standing_y = placed_y if third_y is None else (*placed_y, third_y)
     queue = [
-        driver((0, 0.0, y), (2, 0.5, y), (30, 0.5, y), track=n)
-        for n, y in enumerate((0.2, 0.5, 0.8)[:standing], 1)
+        driver((0, 0.0, y), (2, 0.5, y), (30, 0.5, y), track=n) for n, y in enumerate(standing_y, 1)
     ]
-    assert (rule_cases.find_queue(case(), frame_results(queue, 30)) is not None) is is_queue
+    shapes = [
+        PixelBox(0.45 * WIDTH_PX, (y - 0.05) * HEIGHT_PX, 0.1 * WIDTH_PX, 0.1 * HEIGHT_PX)
+        for y in placed_y
+    ]
+    placed = tuple(PlacedVehicle(0, shape, ((2.0, shape),)) for shape in shapes)
+    assert rule_cases.find_queue(case(placed), frame_results(queue, 30)) == third
 
 
 def moving(path: Callable[[float], tuple[float, float] | None], end_s: float) -> MovingVehicle:
