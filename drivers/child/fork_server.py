@@ -27,8 +27,8 @@ log = logging.getLogger(__name__)
 SERVER_MODULE = "drivers.child.fork_server_main"
 START_TIMEOUT_S = 30.0
 """To load the libraries takes seconds on a small board."""
-REPORT_TIMEOUT_S = 1.0
-"""From the end of a child to its report."""
+REPORT_TIMEOUT_S = 5.0
+"""From the end of a child to its report: the server needs the processor for it, on a busy box. One that has ended keeps nobody waiting."""
 STOP_TIMEOUT_S = 3.0
 SOCKETS_VARIABLE = "VIGIE_CHILD_SOCKETS"
 """The folder with a socket for each module whose fork server systemd starts; set by the agent's unit."""

@@ -28,6 +28,8 @@ SYSTEM_PYTHON = "/usr/bin/python3"
 USER, PASSWORD = "vigie", "br:ead @ö/"  # as rtsp_server.py has them
 
 READ_TIMEOUT_S = 60.0
+PATIENCE = {"open_timeout_s": 20.0, "read_timeout_s": 15.0}
+"""Options of a driver with a child: on a busy machine it starts late, and a pipeline gives no packet for seconds."""
 
 VIDEO_FPS = 10
 VIDEO_FRAMES = 40
@@ -52,6 +54,8 @@ def open_driver(  # noqa: PLR0913 - the fields of a StreamRequest, by name
     clock_ns: Callable[[], int] = boottime_ns,
 ) -> Camera:
     module = load_camera_driver(driver)
+    if driver in {"csi", "rtsp"}:
+        options = PATIENCE | options
     request = StreamRequest(
         packets=packets,
         frames_fps=frames_fps,
@@ -82,7 +86,7 @@ def read_media(camera: Camera, kind: type | tuple[type, ...], count: int) -> lis
 
 def wait_for_hailo(model: HailoModel, after: DriverError | None = None) -> DriverError | None:
     """Wait until a model is loaded, or has failed otherwise than before."""
-    deadline_s = time.monotonic() + 30.0
+    deadline_s = time.monotonic() + READ_TIMEOUT_S
     while time.monotonic() < deadline_s:
         try:
             model.input_size_px()
@@ -92,7 +96,7 @@ def wait_for_hailo(model: HailoModel, after: DriverError | None = None) -> Drive
         else:
             return None
         model.wait(0.2)
-    raise AssertionError("neither loaded nor failed within 30 s")
+    raise AssertionError(f"neither loaded nor failed within {READ_TIMEOUT_S} s")
 
 
 def encode_video(

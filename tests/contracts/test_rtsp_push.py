@@ -255,11 +255,11 @@ def test_a_server_that_reads_nothing_ends_the_push(
     servers: Callable[..., VideoServer],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(rtsp_push, "STALL_S", 2.0)
     server = servers()
     with Push(camera, f"rtsp://127.0.0.1:{server.port}/a") as push:
         push.send(packets[:2])
         server.freeze()
+        monkeypatch.setattr(rtsp_push, "STALL_S", 2.0)
         with pytest.raises(DriverError, match="takes no data for 2 s"):
             push.send(large_packets(packets[0]))
     assert children_of(rtsp_push.FORK_SERVER) == []
