@@ -14,8 +14,8 @@ from agent.console import page_wire
 from agent.faults.texts import Language
 
 MODULE = "agent.console.act_server"
-START_TIMEOUT_S = 30.0
-"""On a slow board a child takes seconds to start."""
+START_TIMEOUT_S = 120.0
+"""On a slow board a child takes seconds to start, on one with all processors busy more than 30."""
 STOP_TIMEOUT_S = 5.0
 
 

@@ -12,7 +12,12 @@ from typing import TypeVar
 
 from agent.base.message import Message, Text, decode_message, message_of
 from agent.console import page_wire
-from agent.console.act_server_process import ActServerFailed, ActServerProcess, ActServerStart
+from agent.console.act_server_process import (
+    START_TIMEOUT_S,
+    ActServerFailed,
+    ActServerProcess,
+    ActServerStart,
+)
 from agent.console.errors import ConsoleError
 from agent.console.page_wire import (
     PAGE_REPORT_DECODER,
@@ -29,8 +34,8 @@ from agent.console.page_wire import (
 from agent.faults.texts import Language
 from drivers.local_wire import LocalConnection, connect
 
-ANSWER_TIMEOUT_S = 120.0
-"""On a slow board a unit and a child take seconds to start, on one with all processors busy more than 30."""
+ANSWER_TIMEOUT_S = START_TIMEOUT_S
+"""The first message starts the unit, which takes as long as the child."""
 END_GRACE_NS = 30_000_000_000
 """After the end of its time a unit that has not ended its page loses its console."""
 MAX_REPORTS = 64

@@ -68,8 +68,8 @@ class Replay {
   get isPlaying() { return this.#film !== null && !this.#video.paused; }
   get duration_s() { return this.#film ? Math.max(0, this.#video.duration - (this.#first_s ?? 0)) : 0; }
 
-  /** The time of the film in seconds since its first picture. */
-  get now_s() { return this.#film ? Math.max(0, this.#video.currentTime - (this.#first_s ?? 0)) : 0; }
+  /** The time of the film in seconds since its first picture. A jump that waits for that picture counts as done. */
+  get now_s() { return this.#film ? Math.max(0, this.#wanted_s ?? this.#video.currentTime - (this.#first_s ?? 0)) : 0; }
 
   mount(container) {
     this.#count?.mount(container);

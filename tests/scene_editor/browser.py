@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.actions import interaction
 from selenium.webdriver.common.actions.action_builder import ActionBuilder
@@ -17,12 +16,24 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
-from tests.vectors.browser import CHROMIUM_FLAGS, LOOPBACK_FLAGS, TIMEOUT_S
+from tests.vectors.browser import CHROMIUM_FLAGS, LOOPBACK_FLAGS, TIMEOUT_S, open_chromium
 
 WIDTH_PX, HEIGHT_PX = 1000, 760
 PHONE_PX = (360, 740)
 OWN_SCHEMES = ("file:", "data:", "blob:")
 SETTLED = "requestAnimationFrame(() => requestAnimationFrame(arguments[0]))"
+TABLE = """
+    const cells = (row) => [...row.querySelectorAll("td")].map((cell) => cell.innerText.trim());
+    return [...document.querySelector(arguments[0]).rows].map(cells).filter((row) => row.length > 0);
+"""
+HOLD_PICTURES = """
+    const plain = HTMLVideoElement.prototype.requestVideoFrameCallback;
+    const released = new Promise((resolve) => { window.releasePictures = resolve; });
+    HTMLVideoElement.prototype.requestVideoFrameCallback = function (callback) {
+        return plain.call(this, (...picture) => released.then(() => callback(...picture)));
+    };
+"""
+"""The page hears of no picture of a film before `releasePictures()`, as on a machine that is busy."""
 
 Place = tuple[float, float]
 """A place on the picture, in 0..1."""
@@ -41,7 +52,7 @@ class EditorPage:
         flags = LOOPBACK_FLAGS if isinstance(page, str) else CHROMIUM_FLAGS
         for flag in (*flags, f"--user-data-dir={folder / 'profile'}"):
             options.add_argument(flag)
-        self.driver = webdriver.Chrome(options=options, service=Service(driver))
+        self.driver = open_chromium(options, driver)
         self.downloads = folder / "downloads"
         self.downloads.mkdir()
         self.driver.execute_cdp_cmd(
@@ -186,6 +197,11 @@ class EditorPage:
     def run(self, script: str, *values: Any) -> Any:
         """Run a script in the page."""
         return self.driver.execute_script(script, *values)
+
+    def table(self, selector: str) -> list[list[str]]:
+        """Return the rows of a table, without its head, as they are at one moment: the page may replace them at any time."""
+        rows: list[list[str]] = self.run(TABLE, selector)
+        return rows
 
     def scene_text(self) -> str:
         """Return the scene as the text panel shows it."""

@@ -9,7 +9,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from agent.scene_editor.assemble import assemble_page
-from tests.scene_editor.browser import TIMEOUT_S, EditorPage
+from tests.scene_editor.browser import HOLD_PICTURES, TIMEOUT_S, EditorPage
 from tests.scene_editor.conftest import PICTURE_PX, write_picture
 from tests.scene_editor.replay_files import (
     HEIGHT_PX,
@@ -77,8 +77,7 @@ def wait_for_film(page: EditorPage, track: int, near_px: float) -> None:
 
 def shown_line(page: EditorPage, line: str) -> list[str]:
     """The table's row of a line's first direction: so far, in all, speeds."""
-    row = next(row for row in page.find_all(".replay-counts tr") if row.text.startswith(line))
-    return [cell.text for cell in row.find_elements("css selector", "td")][2:]
+    return next(row[2:] for row in page.table(".replay-counts") if row[0] == line)
 
 
 def test_a_click_on_an_event_shows_the_film_and_the_track_at_it(replay: EditorPage) -> None:
@@ -136,6 +135,20 @@ def test_it_is_used_by_keys_alone(replay: EditorPage) -> None:
     WebDriverWait(page.driver, TIMEOUT_S, poll_frequency=0.02).until(
         lambda _: page.find(".replay-clock").text.startswith("0:00.0")
     )
+
+
+def test_events_are_stepped_through_before_the_first_picture_is_shown(
+    editor: EditorPage, replay_files: ReplayFiles
+) -> None:
+    editor.run(HOLD_PICTURES)
+    editor.open_files(
+        replay_files.scene, replay_files.film, replay_files.events, replay_files.tracks
+    )
+    editor.run("document.querySelector('.replay-transport button:nth-child(3)').focus()")
+    editor.press(Keys.ENTER, Keys.ENTER)
+    assert "0:03.0" in editor.status()
+    editor.run("releasePictures()")
+    wait_for_film(editor, 1, 0.45 * PICTURE_PX[0])
 
 
 def test_a_film_whose_first_picture_comes_late_keeps_the_time_base(

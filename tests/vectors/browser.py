@@ -10,8 +10,12 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
+from tests.free_port import free_port
+
 TIMEOUT_S = 60.0
 """For whatever must come; never waited out in a pass."""
+SCRIPT_TIMEOUT_S = 600.0
+"""For one script in a page, such as all rules of axe-core on a machine that is busy; never waited out in a pass."""
 
 CHROMIUM_FLAGS = (
     "--headless",
@@ -34,6 +38,15 @@ LOOPBACK_FLAGS = (
 )
 
 
+def open_chromium(options: webdriver.ChromeOptions, driver: str) -> webdriver.Chrome:
+    """Start a browser with the program `driver`, on a port that no other test gets."""
+    opened = webdriver.Chrome(options=options, service=Service(driver, port=free_port()))
+    opened.set_script_timeout(SCRIPT_TIMEOUT_S)
+    # Selenium itself waits 120 s for an answer of the driver.
+    opened.command_executor.client_config.timeout = SCRIPT_TIMEOUT_S + TIMEOUT_S
+    return opened
+
+
 class VerifierPage:
     """The page, opened from a file."""
 
@@ -46,7 +59,7 @@ class VerifierPage:
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         for flag in (*CHROMIUM_FLAGS, f"--user-data-dir={profile}"):
             options.add_argument(flag)
-        self.driver = webdriver.Chrome(options=options, service=Service(driver))
+        self.driver = open_chromium(options, driver)
         self.driver.get(page.as_uri())
 
     def enter_known_values(self, key: str, heads: str) -> None:

@@ -76,13 +76,17 @@ class CountedPage:
 
     def show(self, t_s: float) -> None:
         """Jump to a time, and wait for its picture."""
+        self.jump(t_s)
+        self.wait_for_picture(t_s)
+
+    def jump(self, t_s: float) -> None:
+        """Jump to a time with the slider."""
         script = """
             const scrub = document.querySelector("input[type=range]");
             scrub.value = arguments[0];
             scrub.dispatchEvent(new Event("input"));
         """
         self.browser.run(script, t_s)
-        self.wait_for_picture(t_s)
 
     def wait_for_picture(self, t_s: float) -> None:
         """Wait for the picture of a time: half a picture before or after it."""

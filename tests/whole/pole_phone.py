@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 from selenium import webdriver
 from selenium.common.exceptions import StaleElementReferenceException, TimeoutException
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
-from tests.vectors.browser import LOOPBACK_FLAGS, TIMEOUT_S
+from tests.vectors.browser import LOOPBACK_FLAGS, TIMEOUT_S, open_chromium
 from tests.whole.pole_page_box import without_isolates
 
 WIDTH_PX, HEIGHT_PX = 360, 740
@@ -53,7 +52,7 @@ class PolePhone:
         for flag in (*_FLAGS, f"--user-data-dir={profile}"):
             options.add_argument(flag)
         options.add_argument("about:blank")  # else the browser's own first page
-        self.driver = webdriver.Chrome(options=options, service=Service(driver))
+        self.driver = open_chromium(options, driver)
         self.touches = self.keys = 0
         self._requested: list[str] = []
         self.resize(WIDTH_PX, HEIGHT_PX)

@@ -73,7 +73,8 @@ class PoleStreet:
             self._stack = stack.pop_all()
 
     def _configure(self, mark: str, more: str) -> None:
-        write_street_clip(self.clip, 1.0, 320, 180)
+        # No whole number of seconds: a view is sampled once a second, and would be taken for frozen.
+        write_street_clip(self.clip, 7.3, 320, 180)
         toml = self.box.folder / "vigie.toml"
         site = f'site = "Bd Mohammed V{mark}"'
         text = re.sub(r"^site = .*$", site, toml.read_text(), flags=re.MULTILINE)

@@ -10,12 +10,11 @@ from pathlib import Path
 
 import pytest
 from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
 from agent.reporting.declaration.page import LANGUAGES, load_texts
-from tests.vectors.browser import CHROMIUM_FLAGS
+from tests.vectors.browser import CHROMIUM_FLAGS, open_chromium
 from tests.whole.report.broker import read_doc_block
 from tests.whole.rig import AgentBox
 
@@ -75,7 +74,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
     profile = tmp_path_factory.mktemp("profile")
     for flag in (*CHROMIUM_FLAGS, f"--user-data-dir={profile}"):
         options.add_argument(flag)
-    opened = webdriver.Chrome(options=options, service=Service(driver))
+    opened = open_chromium(options, driver)
     yield opened
     opened.quit()
 

@@ -125,11 +125,7 @@ def count(page: EditorPage) -> None:
 
 def shown_counts(page: EditorPage) -> dict[tuple[str, str], tuple[int, str]]:
     """Return the counts of the film by line and direction: the sum, and the words by class, as in `3 (car 3)`."""
-    rows = [
-        [cell.text for cell in row.find_elements("css selector", "td")]
-        for row in page.find_all(".replay-counts tr")[1:]
-    ]
-    totals = {(row[0], row[1]): row[3].partition(" ") for row in rows}
+    totals = {(row[0], row[1]): row[3].partition(" ") for row in page.table(".replay-counts")}
     return {key: (int(total), words) for key, (total, _, words) in totals.items()}
 
 

@@ -97,6 +97,20 @@ RECORD_TONES = """
 PITCHES_HZ = """
     return import("/page/focus_assistant.js").then(({ toneHz }) => [0, 25, 50, 84, 85, 99, 100].map(toneHz));
 """
+HOLD_KEEP = """
+    const plain = window.fetch;
+    window.fetch = (path, options) => {
+        if (!String(path).endsWith("/commission_keep") || options.keepalive) return plain(path, options);
+        window.isHeld = true;
+        return new Promise(() => {});
+    };
+"""
+"""From now on no answer comes to the requests of the page that keep a commissioning, but to those of a page that is left."""
+KEEP_PRESET = """
+    window.presetBefore = document.querySelector("[aria-label='Move to preset gate']");
+"""
+IS_PRESET_REPLACED = "return !window.presetBefore?.isConnected;"
+"""Whether the button of a preset, if there was one, is another since KEEP_PRESET: the page draws presets again once one is stored."""
 PRINTS = {"Print the certificate": (210, 297), "Print the label": (50, 30)}
 """The buttons, and the paper in millimetres."""
 LABEL_PNG = """
@@ -418,7 +432,9 @@ def test_a_commissioning_in_hand_is_still_there_after_the_page_was_loaded_again(
     phone.type_into(second.find_element(By.CSS_SELECTOR, "input[type=text]"), "not yet")
     phone.attach("#photo", photo)
     phone.wait_for_text("Photos kept: 1")
+    phone.run(HOLD_KEEP)
     phone.type_into(phone.find("Serial number of camera north"), "AX-1234")
+    phone.wait(lambda: phone.run("return window.isHeld"), "request that gets no answer")
     phone.type_into(phone.select_all("textarea")[0], "mast 7")
     phone.driver.refresh()
     phone.wait_for_text("Notes for the certificate")
@@ -666,9 +682,12 @@ def _aim_and_tour(phone: PolePhone, keys: PoleKeys) -> None:
     assert phone.select_all(".screen svg")[0].is_displayed()
     keys.use("Night view", Keys.SPACE)
     phone.wait_for_pictures()
+    phone.wait_for_text("pan ", ".head-state")
+    phone.run(KEEP_PRESET)
     keys.use("Name of a new preset", "gate")
     keys.use("Store the position")
     phone.wait_for_text("gate is stored.")
+    phone.wait(lambda: phone.run(IS_PRESET_REPLACED), "buttons of the preset that was stored")
     keys.use("Move to preset gate")
     phone.wait_for_text("Moves to gate")
     keys.use("round")
@@ -696,8 +715,9 @@ def test_the_page_goes_on_without_the_agent_a_camera_and_room_on_the_disk(
     phone.wait_for_pictures()
     street.clip.unlink()
     street.box.start()
-    line = phone.wait_for_text("CAM-01", ".problems")
-    assert "\n" not in line.strip()
+    lines = phone.wait_for_text("CAM-01", ".problems").splitlines()
+    # Another camera may have a problem of its own, such as CAM-09 on a machine that is busy.
+    assert [line.split()[0] for line in lines if "(yard)" in line] == ["CAM-01"]
     choose_camera(phone, "yard")
     phone.wait_for_text("Waiting for a picture", ".screen")
     choose_camera(phone, "north")

@@ -32,6 +32,7 @@ from agent.diagnostics.commissioning.session import (
 
 MAX_PHOTO_UPLOAD_BYTES = 12_000_000
 MAX_ITEMS = 256
+MAX_PAGE_ID_CHARS = 36
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,6 +99,13 @@ class AnswersArgs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     ] = ()
 
 
+class KeepArgs(AnswersArgs, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The answers so far. `number` rises with each request of a page, which has an id of its own whenever it is loaded."""
+
+    page: Annotated[str, msgspec.Meta(max_length=MAX_PAGE_ID_CHARS)]
+    number: Annotated[int, msgspec.Meta(ge=0)]
+
+
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
     """The commissioning in hand: its items, photos, and the answers, notes and serial numbers so far."""
 
@@ -160,9 +168,11 @@ def commission_read(call: ActCall, _args: NoArguments) -> Draft | None:
 
 
 @act(lane="work")
-def commission_keep(call: ActCall, args: AnswersArgs) -> Done:
+def commission_keep(call: ActCall, args: KeepArgs) -> Done:
     """Keep what was answered so far, until the signature or the end of the console's session."""
-    _require(call).keep(args.answers, args.notes, args.serials)
+    commissioning = _require(call)
+    if commissioning.is_newer(args.page, args.number):
+        commissioning.keep(args.answers, args.notes, args.serials)
     return Done()
 
 

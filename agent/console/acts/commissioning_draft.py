@@ -52,6 +52,7 @@ class Commissioning:
         self.notes = ""
         """The answers and the notes so far, as a phone has sent them."""
         self._next_photo = 1
+        self._newest = ("", 0)
 
     def picture(self, camera: str, kind: ItemKind) -> Plane:
         """Return the picture of a camera's item: of its ground with the marks. Raises ConsoleError."""
@@ -73,6 +74,14 @@ class Commissioning:
     def remove_photo(self, number: int) -> None:
         """Remove a photo; one that is not there is removed already."""
         self.photos.pop(number, None)
+
+    def is_newer(self, page: str, number: int) -> bool:
+        """Return False for a request that a later one of the same page has overtaken, and remember the newest."""
+        newest_page, newest_number = self._newest
+        if page == newest_page and number < newest_number:
+            return False
+        self._newest = (page, number)
+        return True
 
     def keep(self, answers: Sequence[Answer], notes: str, serials: Sequence[str]) -> None:
         """Keep the answers, notes and serial numbers so far, the latter in the order of the devices."""

@@ -20,6 +20,8 @@ const KEEP_MS = 500;
 let draft = null;
 let keepTimer = null;
 let keeping = Promise.resolve();
+/** The order in which this page, as it was loaded, keeps: a request may overtake another. */
+const order = { page: crypto.randomUUID(), number: 0 };
 
 /** Return the view. */
 export function installView({ status }) {
@@ -92,14 +94,18 @@ function given() {
 /** Have the box keep what was answered. Those that it could not keep come with the next ones. */
 function keep(options = {}) {
   clearTimeout(keepTimer);
-  keeping = keeping.then(async () => {
-    if (draft === null) return;
-    try {
-      await act("commission_keep", given(), options);
-    } catch (error) {
-      if (!(error instanceof BoxError)) throw error;
-    }
-  });
+  // A page that is left may not live until the answer to the request before.
+  keeping = options.keepalive ? Promise.all([keeping, sendKept(options)]) : keeping.then(() => sendKept(options));
+}
+
+async function sendKept(options) {
+  if (draft === null) return;
+  order.number += 1;
+  try {
+    await act("commission_keep", { ...given(), ...order }, options);
+  } catch (error) {
+    if (!(error instanceof BoxError)) throw error;
+  }
 }
 
 function keepSoon() {

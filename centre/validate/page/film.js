@@ -11,6 +11,8 @@ export class Film {
   #video;
   #fps;
   #first_s = null;
+  /** The last jump before the first picture, whose time on the browser's clock is not known yet. */
+  #wanted_s = null;
   /** Where the film plays on from: the picture that is shown, or the time of a jump. */
   #from_s = 0;
   /** The picture that the last step leads to, until one is shown: steps may come faster. */
@@ -32,7 +34,7 @@ export class Film {
   get rate() { return this.#video.playbackRate; }
   set rate(rate) { this.#video.playbackRate = rate; }
 
-  /** Open the film, and show it at a time. */
+  /** Open the film, and show it at a time, or where a jump meanwhile leads to. */
   async open(url, t_s) {
     const first = new Promise((resolve) => { this.#video.requestVideoFrameCallback((_, { mediaTime }) => resolve(mediaTime)); });
     this.#video.src = url;
@@ -40,7 +42,7 @@ export class Film {
     this.#video.addEventListener("loadeddata", () => { if (this.#first_s === null) this.#video.currentTime = 0; }, { once: true });
     this.#first_s = await first;
     this.#follow();
-    this.seek(t_s);
+    this.seek(this.#wanted_s ?? t_s);
   }
 
   toggle() {
@@ -51,6 +53,7 @@ export class Film {
   pause() { this.#video.pause(); }
 
   seek(t_s) {
+    if (this.#first_s === null) this.#wanted_s = t_s;
     this.#from_s = t_s;
     this.#step_s = null;
     this.#go(t_s + JUMP_PAST_S);
