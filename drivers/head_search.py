@@ -135,12 +135,13 @@ class _ProbeLine:
         received = bytearray()
         while len(received) < MAX_RECEIVED_BYTES:
             left_s = deadline_s - self._clock_s()
-            if left_s <= 0:
-                break
-            if self._is_readable(left_s):
+            if self._is_readable(max(0.0, left_s)):
                 received += self._port.read()
                 if is_complete(questions.strip_echo(bytes(received), request)):
                     break
+            elif left_s <= 0:
+                # Only after a last look: an answer may have come while this thread waited for a processor.
+                break
         answer = questions.strip_echo(bytes(received), request)
         self._record(answer)
         return answer

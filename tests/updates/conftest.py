@@ -156,7 +156,7 @@ class UpdateBox:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        wait_command = ["gdbus", "wait", "--system", "--timeout", "30", "de.pengutronix.rauc"]
+        wait_command = ["gdbus", "wait", "--system", "--timeout", "120", "de.pengutronix.rauc"]
         subprocess.run(wait_command, env=self.environ, check=True)
 
     def stop_service(self) -> None:

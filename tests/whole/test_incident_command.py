@@ -1,6 +1,8 @@
 """`vigie incident`: from the keys of a new authority to the reports of a whole agent, over a real broker."""
 
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,14 +11,19 @@ import msgspec
 import pytest
 
 from agent.__main__ import main
+from agent.base.model import IncidentReport
 from agent.config.broker import BrokerConfig
+from agent.reporting import topics
 from agent.reporting.centre_topics import centre_state_topic
 from centre import control_keys
 from centre.incident_exchange import read_revision
 from centre.signing import sign_centre_state
+from tests import fleet_messages
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.reporting_box import BareClient
 from tests.whole.test_incident import IncidentAgent
+
+INTERRUPTED = 128 + signal.SIGINT
 
 
 @pytest.fixture
@@ -52,21 +59,34 @@ def box(keys: Path, mosquitto: Mosquitto) -> Iterator[IncidentAgent]:
 def test_an_incident_is_ordered_extended_and_ended_with_a_signature(
     keys: Path, box: IncidentAgent, mosquitto: Mosquitto, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def order(*words: str, by: str = "amina", wait_s: float = 8) -> tuple[int, list[Any]]:
+    def arguments(*words: str, by: str = "amina", wait_s: int = 600) -> list[str]:
         signer = ["--signer", str(keys / f"{by}.pem"), "--signer-key", str(keys / f"{by}.key")]
         where = ["--broker", mosquitto.url, "--wait", str(wait_s), "--json"]
-        capsys.readouterr()
-        code = main(["incident", "2026-118", *words, *signer, *where])
-        return code, [msgspec.json.decode(line) for line in capsys.readouterr().out.splitlines()]
+        return ["incident", "2026-118", *words, *signer, *where]
 
-    assert order("to.all=true", by="salma", wait_s=1) == (1, [])
-    code, reports = order('to.groups=["street"]', "footage.before_min=5", "case=2026/118")
-    assert code == 0, box.log
+    def order(*words: str, until: str) -> list[Any]:
+        """Return the reports up to the first one of a state, after which the command is interrupted."""
+        command = [sys.executable, "-m", "agent", *arguments(*words)]
+        reports: list[Any] = []
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                reports.append(msgspec.json.decode(line))
+                if reports[-1]["report"]["state"] == until:
+                    process.send_signal(signal.SIGINT)
+                    break
+        assert process.returncode == INTERRUPTED, box.log
+        return reports
+
+    capsys.readouterr()
+    assert main(arguments("to.all=true", by="salma", wait_s=1)) == 1
+    assert capsys.readouterr().out == ""
+    street = ('to.groups=["street"]', "footage.before_min=5", "case=2026/118")
+    reports = order(*street, until="running")
     assert {report["box"] for report in reports} == {"pole-17"}
     assert (reports[-1]["report"]["state"], reports[-1]["report"]["revision"]) == ("running", 2)
     assert reports[-1]["report"]["by"] == "amina"
-    code, reports = order("--end", wait_s=4)
-    assert code == 0
+    reports = order("--end", until="ended")
     assert (reports[-1]["report"]["state"], reports[-1]["report"]["revision"]) == ("ended", 3)
     assert box.stop(signal.SIGTERM) == 0
     assert [receipt.change for receipt in box.receipts()] == ["begun", "ended"]
@@ -87,6 +107,27 @@ def test_without_a_report_it_says_that_no_centre_listens(
     client.link.abort()
     assert main([*words, *signer]) == 1
     assert "no centre listens" not in capsys.readouterr().err
+    # With a report, which the command has as soon as it has subscribed, it succeeds.
+    report = IncidentReport(
+        incident="2026-118",
+        state="running",
+        revision=3,
+        by="amina",
+        role="incident",
+        case=None,
+        ends=fleet_messages.CONNECTED,
+        reason=None,
+    )
+    message = fleet_messages.event()
+    data = msgspec.structs.replace(message.data, incident=report)
+    client = BareClient(BrokerConfig(url=mosquitto.url), "pole-17")
+    client.publish(
+        topics.up_topic("pole-17", "event/box/incident"),
+        msgspec.json.encode(msgspec.structs.replace(message, data=data)),
+        retained=True,
+    )
+    client.link.abort()
+    assert main([*words, *signer]) == 0
 
 
 @pytest.mark.parametrize(

@@ -137,10 +137,13 @@ def test_a_technician_turns_the_page_on_logs_phones_in_and_logs_out(pole: Pole) 
 
 
 def test_page_off_ends_the_page_before_the_logout(pole: Pole) -> None:
-    def look() -> None:
-        assert pole.port not in listening_ports()
-
-    screen = pole.run(f"page on {pole.port}", "page off", "page", silence_s=2, at_prompt=(look,))
+    screen = pole.run(
+        f"page on {pole.port}",
+        "page off",
+        "page",
+        silence_s=2,
+        at_prompt=(pole.wait_until_closed,),
+    )
     assert "The page is off." in screen
     assert "the page is off; allowed: page on" in screen
 

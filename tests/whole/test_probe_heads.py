@@ -1,20 +1,25 @@
 """`vigie probe --heads` with simulated heads on pseudo-terminals and behind TCP."""
 
+import itertools
 import json
 import os
+import select
 import socket
 import termios
 import threading
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
 import serial
 
 from agent.__main__ import main
+from drivers import head_search
 from drivers.head_search import SearchOptions, search_port
 from simulation.heads.head_simulator import HeadSimulator
 from simulation.heads.pelco_device import PelcoDevice
@@ -34,6 +39,13 @@ class Bench:
         self._folder, self._stack = folder, stack
         self.clock = ManualClock()
         self.bodies: list[HeadSimulator] = []
+        self.lines: list[PtySerialLine] = []
+        self.read_time_s: Callable[[], float] = monotonic
+
+    def clock_s(self) -> float:
+        """Return the time of a search, once the heads have answered what was sent."""
+        assert all(line.wait_until_idle(60) for line in self.lines)
+        return self.read_time_s()
 
     def body(self) -> HeadSimulator:
         self.bodies.append(HeadSimulator(MECHANICS, self.clock.now_ns))
@@ -42,6 +54,7 @@ class Bench:
     def line(self, name: str, sides: Sequence[SimulatedDevice]) -> str:
         head = PtySerialLine(self._folder / name, sides, self.clock.boottime_ns)
         self._stack.callback(head.close)
+        self.lines.append(head)
         return str(head.link)
 
     def moved(self) -> bool:
@@ -51,9 +64,10 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     with ExitStack() as stack:
         bench = Bench(tmp_path, stack)
+        monkeypatch.setattr(head_search, "search_port", partial(search_port, clock_s=bench.clock_s))
         yield bench
         assert not bench.moved()
 
@@ -168,13 +182,34 @@ def test_a_camera_without_broadcast_is_queried_by_its_address(
     assert (answer["pan_counts"], answer["vendor_id"], answer["model_id"]) == (-416, 32, 1038)
 
 
+GENERAL_RESPONSE = {"FF 02 00 51 00 00 53": "FF 02 00 53"}
+
+
 def test_a_head_with_general_responses_only_is_found_without_a_position(
     bench: Bench, lines_of: Callable[..., list[Captured]]
 ) -> None:
-    port = bench.line("old", [Says({"FF 02 00 51 00 00 53": "FF 02 00 53"})])
+    port = bench.line("old", [Says(GENERAL_RESPONSE)])
     (line,) = lines_of(port)
     assert heads(line) == [("pelco_d", 2)]
     assert line["heads"][0]["answer"]["reports_position"] is False
+
+
+def test_an_answer_that_the_search_has_no_processor_to_read_in_time_is_found(bench: Bench) -> None:
+    port = bench.line("old", [Says(GENERAL_RESPONSE)])
+    times_s = itertools.count(0.0, 10.0)
+    terminal = os.open(port, os.O_RDWR | os.O_NOCTTY)
+
+    def clock_s() -> float:
+        """At the second call the time for the answer is over, and the answer has come."""
+        time_s = next(times_s)
+        if time_s == 10:
+            assert select.select([terminal], [], [], 60)[0]
+        return time_s
+
+    wanted = SearchOptions(drivers=("pelco_d",), baud=(9600,), addresses=(2,))
+    (head,) = search_port(port, wanted, threading.Event(), clock_s).heads
+    os.close(terminal)
+    assert head.answer.address == 2
 
 
 def test_the_baud_rate_at_which_a_head_answers_is_reported(
@@ -221,24 +256,28 @@ def test_a_cancelled_search_sends_no_more_queries(bench: Bench) -> None:
             return b""
 
     far = Interrupts()
-    found = search_port(bench.line("line", [far]), SearchOptions(), stop)
+    found = search_port(bench.line("line", [far]), SearchOptions(), stop, bench.clock_s)
     assert (found.heads, far.received) == ((), bytes.fromhex("88 30 01 FF"))
 
 
-def serial_server(side: SimulatedDevice, clock: ManualClock) -> LoopbackServer:
-    """A head behind a serial port server."""
+def serial_server(side: SimulatedDevice, bench: Bench, answer_count: int) -> LoopbackServer:
+    """A head behind a serial port server. The time of a search begins with its last answer."""
+    answers: list[bytes] = []
 
     def serve(peer: socket.socket) -> None:
         while data := peer.recv(4096):
-            peer.sendall(side.exchange(data, clock.now_ns))
+            answer = side.exchange(data, bench.clock.now_ns)
+            peer.sendall(answer)
+            answers.append(answer)
 
+    bench.read_time_s = lambda: monotonic() if len(answers) >= answer_count else 0.0
     return LoopbackServer(serve)
 
 
 def test_heads_behind_a_serial_port_server_have_no_local_baud_rate(
     bench: Bench, lines_of: Callable[..., list[Captured]]
 ) -> None:
-    with serial_server(ViscaCameraChain([bench.body()], VISCA_SPECS), bench.clock) as server:
+    with serial_server(ViscaCameraChain([bench.body()], VISCA_SPECS), bench, 3) as server:
         (line,) = lines_of(f"socket://127.0.0.1:{server.port}", baud="9600,2400")
     assert heads(line) == [("visca", 1)]
     assert line["heads"][0]["baud"] is None

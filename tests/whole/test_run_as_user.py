@@ -37,17 +37,17 @@ def test_no_root_privilege_is_left() -> None:
 
 
 @pytest.mark.parametrize(
-    ("work", "why"),
+    ("work", "timeout_s", "why"),
     [
-        ("signal.pause()", "ended with code -14"),
-        ("os.kill(os.getpid(), 9)", "ended with code -9"),
-        ("1 / 0", "ended with code 1"),
-        ("open('/etc/shadow')", "/etc/shadow: Permission denied"),
-        ("open('/etc/shadow')", "ended with code 1"),
+        ("signal.pause()", 1, "ended with code -14"),
+        ("os.kill(os.getpid(), 9)", 60, "ended with code -9"),
+        ("1 / 0", 60, "ended with code 1"),
+        ("open('/etc/shadow')", 60, "/etc/shadow: Permission denied"),
+        ("open('/etc/shadow')", 60, "ended with code 1"),
     ],
 )
-def test_work_that_never_ends_is_a_failure(work: str, why: str) -> None:
-    assert why in message(f"run_as_user('nobody', lambda: {work}, 1)")
+def test_work_that_never_ends_is_a_failure(work: str, timeout_s: int, why: str) -> None:
+    assert why in message(f"run_as_user('nobody', lambda: {work}, {timeout_s})")
 
 
 def test_an_unknown_user_is_reported() -> None:

@@ -69,7 +69,7 @@ def listening_box(keys: Path, box: CommandBox, mosquitto: Mosquitto) -> CommandB
 @pytest.fixture
 def send(mosquitto: Mosquitto) -> Send:
     """`vigie send` to the box, with the broker's address."""
-    return lambda *words: main(["send", BOX, *words, "--broker", mosquitto.url, "--timeout", "10"])
+    return lambda *words: main(["send", BOX, *words, "--broker", mosquitto.url, "--timeout", "60"])
 
 
 @pytest.mark.usefixtures("listening_box")

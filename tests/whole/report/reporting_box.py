@@ -116,11 +116,14 @@ class ReportingBox:
     def wait_for_fault(self, code: str) -> str:
         """The detail of the fault, once it is raised."""
 
-        def detail() -> str | None:
-            return next((f.detail for f in self.faults.active() if f.code == code), None)
+        details: list[str] = []
 
-        wait_until(lambda: detail() is not None)
-        return detail() or ""
+        def is_raised() -> bool:
+            details.extend(fault.detail for fault in self.faults.active() if fault.code == code)
+            return bool(details)
+
+        wait_until(is_raised)
+        return details[0]
 
 
 class CentreListener:

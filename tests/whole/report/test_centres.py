@@ -283,9 +283,9 @@ def test_the_counts_and_the_chain_head_of_a_minute_have_one_acknowledgement(
         run_until(centre, lambda: any(isinstance(item.message, StatusMessage) for item in received))
         assert next_upto() == 0
         passed_s += QUIET_S
-        assert box.outbox.put(reports.counts(now_ns)).wait(10)
+        assert box.outbox.put(reports.counts(now_ns)).wait(60)
         run_until(centre, lambda: any("/up/flow/" in item.topic for item in received))
-        assert box.outbox.put(reports.custody_head(1, now_ns)).wait(10)
+        assert box.outbox.put(reports.custody_head(1, now_ns)).wait(60)
         run_until(centre, lambda: box.outbox.depth == 0)
         assert next_upto() == 2
     centre.close()

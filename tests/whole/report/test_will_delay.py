@@ -34,9 +34,9 @@ def config(broker: Mosquitto | TcpProxy) -> BrokerConfig:
     return BrokerConfig(url=broker.url, keepalive_s=5)
 
 
-def die(broker: Mosquitto, client_id: str) -> None:
-    """A client whose will waits for a second dies."""
-    will = Will(topic=topics.up_topic(client_id, "status"), payload=b"lost", delay_s=1)
+def die(broker: Mosquitto, client_id: str, delay_s: int) -> None:
+    """A client whose will waits for `delay_s` dies."""
+    will = Will(topic=topics.up_topic(client_id, "status"), payload=b"lost", delay_s=delay_s)
     transport = PahoTransport(config(broker), client_id, will)
     transport.connect()
     transport.wait_for(Connack, 60)
@@ -46,7 +46,8 @@ def die(broker: Mosquitto, client_id: str) -> None:
 def test_a_box_that_reconnects_is_not_reported_as_lost(
     broker: Mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "WILL_DELAY_S", 1)
+    # Long enough to connect again next to any load.
+    monkeypatch.setattr(connection, "WILL_DELAY_S", 20)
     with (
         CentreListener(config(broker)) as watcher,
         TcpProxy(broker.port) as proxy,
@@ -54,9 +55,9 @@ def test_a_box_that_reconnects_is_not_reported_as_lost(
     ):
         watcher.wait_for(watcher.births)
         proxy.cut_connections()
+        # Once this later will has been published, the time of the box's is over.
+        die(broker, "pole-18", connection.WILL_DELAY_S + 1)
         watcher.wait_for(lambda: [birth.session for birth in watcher.births()] == [1, 2])
-        # A later will has been published: the time of the box's is over.
-        die(broker, "pole-18")
         watcher.wait_for(lambda: any(item.payload == b"lost" for item in watcher.received))
         assert watcher.status_names() == ["OnlineStatus", "OnlineStatus"]
 
