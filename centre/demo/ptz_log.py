@@ -178,7 +178,7 @@ class PtzLog:
     def _end_lease(self, t_s: float) -> None:
         """Log the end of a person's lease, unless they released it."""
         lease, self.lease = self.lease, None
-        if lease is None or t_s < lease.expires_s - 0.5:  # one poll and one reply
+        if lease is None or self._is_releasing(lease.person):
             return
         silent_s = t_s - lease.reported_s
         line = self._append(
@@ -189,6 +189,13 @@ class PtzLog:
         if self.milestones.takeover is not None:  # else it has ended in the set-up, before a tour
             self._tour_interrupted = True
             self._update_milestones(lease_expiry=self.milestones.lease_expiry or line)
+
+    def _is_releasing(self, person: Person) -> bool:
+        """Return whether the reply to the person's release is still to come."""
+        return any(
+            step.person == person and step.args.get("do") == "release"
+            for step in self._pending_steps.values()
+        )
 
     def _log_tour(self, t_s: float, head: HeadHealth) -> None:
         if not self._tour_interrupted:

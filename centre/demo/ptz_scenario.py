@@ -142,7 +142,7 @@ def write_preset_views(
 
 
 class PtzOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """The script, and after how many seconds to end before its end."""
+    """The script, and after how many seconds from the head's first answer to end before its end."""
 
     duration_s: float | None = None
     script: PtzScript = SCRIPT
@@ -196,6 +196,7 @@ class PtzScenario:
         )
         self._operator_thread = StageThread(self._operator, clock.boottime_ns, rng, vital=False)
         self._start_ns = clock.boottime_ns()
+        self._first_answer_s: float | None = None
 
     def start(self, agent: Agent) -> None:
         """Connect the operators. Raises: UserError if the broker does not answer."""
@@ -220,6 +221,8 @@ class PtzScenario:
         """Log what has arrived. Unless `draining`, send the script's command that is due."""
         self._process_inbox()
         head = self._head()
+        if head.open and self._first_answer_s is None:
+            self._first_answer_s = self._now_s()
         if self._log.update_head(self._now_s(), head):
             self._script_runner.on_tour_stop()
         if not draining:
@@ -227,8 +230,11 @@ class PtzScenario:
 
     def is_over(self) -> bool:
         """Return whether the script or the time has ended."""
-        t_s, duration_s = self._now_s(), self._options.duration_s
-        return self._script_runner.is_over(t_s) or (duration_s is not None and t_s >= duration_s)
+        t_s, duration_s, begin_s = self._now_s(), self._options.duration_s, self._first_answer_s
+        is_time_over = (
+            duration_s is not None and begin_s is not None and t_s - begin_s >= duration_s
+        )
+        return is_time_over or self._script_runner.is_over(t_s)
 
     def screen(self, stats: StatsView) -> ScreenContent:
         """Return the current moment."""

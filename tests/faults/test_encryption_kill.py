@@ -84,7 +84,7 @@ def record_and_kill(arguments: list[str], after: int) -> int:
         assert child.stdout is not None
         message = b""
         while not message.endswith(b"\n") or int(message.split(b"\n")[-2]) < after:
-            ready, _, _ = select.select([child.stdout], [], [], 30)
+            ready, _, _ = select.select([child.stdout], [], [], 120)
             assert ready, "the recorder does not record"
             chunk = os.read(child.stdout.fileno(), 4096)
             assert chunk, "the recorder ended by itself"

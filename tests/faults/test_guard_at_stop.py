@@ -21,7 +21,7 @@ from tests.faults.head_scene import (
 from tests.whole.report.reporting_box import wait_until
 
 ROOT = Path(__file__).parents[2]
-SHORT_S = 6.0
+SHORT_S = 15.0
 """A deadline that is waited out: a third of it for the actuators."""
 LONG_S = 600.0
 """One that is not."""
@@ -64,7 +64,7 @@ class Pole(HeadLine):
         module = "tests.faults.actuators_child"
         self.start(module, str(self._file), part, str(deadline_s), log=self._log)
         wait_until(lambda: self.footage.is_dir() and any(self.footage.iterdir()))
-        wait_until(lambda: self._run_command("move", "left", "--speed", "0.1", "--for", "60"))
+        wait_until(lambda: self._run_command("move", "left", "--speed", "0.06", "--for", "60"))
         assert self.body.wait_for(is_still_moving, TIMEOUT_S)
 
     @property

@@ -115,6 +115,7 @@ def test_an_orderly_stop_leaves_the_guard_nothing_to_do(scene: Scene) -> None:
     scene.tell("bye")
     assert scene.child.wait(TIMEOUT_S) == 0
     assert scene.comes_to_rest()
+    assert scene.line.wait_until_idle(TIMEOUT_S)
     orders = scene.body.order_count
     assert scene.guard_is_gone()
     assert scene.line.wait_until_idle(TIMEOUT_S)

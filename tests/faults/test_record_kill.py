@@ -97,7 +97,7 @@ def record_and_kill(video: Path, footage: Path, seed: int, after: int) -> int:
         message = b""
         taken = 0
         while taken < after:
-            ready, _, _ = select.select([child.stdout], [], [], 30)
+            ready, _, _ = select.select([child.stdout], [], [], 120)
             assert ready, "the recorder does not record"
             chunk = os.read(child.stdout.fileno(), 4096)
             assert chunk, "the recorder ended by itself"

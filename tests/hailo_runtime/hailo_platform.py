@@ -2,12 +2,14 @@
 
 It behaves: a model is a TensorFlow Lite file that ends in TFLite_Detection_PostProcess, its passes run on a thread of the
 device, and its output is HailoRT's suppression by class. A test tells it how to misbehave by files in the folder that
-HAILO_DEVICE names: without `fitted` there is no device; `silent`: no pass ends; `broken`: each pass fails.
+HAILO_DEVICE names: without `fitted` there is no device; `loading`: no load of a model ends; `silent`: no pass ends; `broken`: each pass
+fails.
 """
 
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from enum import Enum
 from pathlib import Path
@@ -171,6 +173,8 @@ class VDevice:
         return SimpleNamespace(scheduling_algorithm=None)
 
     def create_infer_model(self, path: str) -> _InferModel:
+        while (FOLDER / "loading").exists():
+            time.sleep(0.01)
         return _InferModel(HEF(path))
 
     def release(self) -> None:

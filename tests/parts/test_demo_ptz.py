@@ -186,6 +186,27 @@ def test_a_released_head_has_no_lease_to_expire() -> None:
     assert not any("expired" in text for text in reported(chronicle))
 
 
+def test_a_lease_is_released_before_the_reply_to_its_release_has_come() -> None:
+    chronicle = PtzLog()
+    chronicle.add_command(0.0, "a", step(person=JONAS))
+    chronicle.add_reply(0.1, leased("a", 1, 8.0, by="jonas"))
+    chronicle.update_head(0.2, head(holder="operator"))
+    chronicle.add_command(1.0, "b", step(person=JONAS, args={"do": "release"}))
+    chronicle.update_head(9.0, head(holder="tour"))
+    assert not any("expired" in text for text in reported(chronicle))
+
+
+def test_a_lease_whose_reply_was_slow_expires() -> None:
+    chronicle = PtzLog()
+    chronicle.add_command(0.0, "a", step())
+    chronicle.add_reply(3.0, leased("a", 1, 8.0))
+    chronicle.update_head(3.1, head(holder="operator"))
+    chronicle.update_head(8.1, head(holder="tour"))
+    assert "no command from Amina (control room) for 5 s: the lease has expired" in reported(
+        chronicle
+    )
+
+
 def test_a_lease_that_expires_before_the_first_tour_interrupts_none() -> None:
     chronicle = PtzLog()
     chronicle.add_command(0.0, "a", step(person=JONAS))

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from agent.app.agent import Agent
@@ -60,6 +61,13 @@ events = true
     for number in range(5, 20)
 )
 """Many lines across a street, so that events are many."""
+
+
+def footage_bytes(folder: Path) -> int:
+    """Return the size of the files below a folder of footage, 0 if it does not exist."""
+    while True:
+        with suppress(FileNotFoundError):  # a file was renamed meanwhile
+            return sum(file.stat().st_size for file in folder.rglob("*.mp4*"))
 
 
 def make_agent(

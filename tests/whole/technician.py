@@ -109,38 +109,42 @@ class ConsoleTechnician:
     def transfer(self, *program: str, cancel_after_bytes: int | None = None) -> int:
         """Have the terminal program start one of its own at the line, such as `rx`. Its exit code."""
         own_socket, program_socket = socket.socketpair()
-        with program_socket:
-            process = subprocess.Popen(
-                program,
-                cwd=self.folder,
-                stdin=program_socket,
-                stdout=program_socket,
-                stderr=self._log,
-            )
+        process = subprocess.Popen(
+            program,
+            cwd=self.folder,
+            stdin=program_socket,
+            stdout=program_socket,
+            stderr=self._log,
+        )
         transferred_bytes, deadline_s = 0, time.monotonic() + TIMEOUT_S
         # What the console has sent before the program was there.
         own_socket.sendall(self._unread_text.encode())
         self._unread_text = ""
-        with own_socket:
+        with own_socket, program_socket:
             while True:
                 assert time.monotonic() < deadline_s, self.log
+                has_ended = process.poll() is not None
                 readable, _, _ = select.select([self.pty_master, own_socket], [], [], 0.2)
-                if self.pty_master in readable and process.poll() is None:
-                    data = self._read_bytes()
-                    transferred_bytes += len(data)
-                    with suppress(BrokenPipeError, ConnectionResetError):
-                        own_socket.sendall(data)
                 if own_socket in readable:
-                    data = _receive(own_socket)
-                    if not data:
-                        break
+                    data = own_socket.recv(4096)
                     transferred_bytes += len(data)
                     self.send(data)
+                elif has_ended:
+                    break
+                if self.pty_master in readable and not has_ended:
+                    data = self._read_bytes()
+                    transferred_bytes += len(data)
+                    own_socket.sendall(data)
                 if cancel_after_bytes is not None and transferred_bytes > cancel_after_bytes:
                     process.send_signal(signal.SIGINT)
                     cancel_after_bytes = None
                     # The rest of the block that is on the line comes to the screen.
                     self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+            # What the program has left unread is on the screen.
+            with suppress(BlockingIOError):
+                while True:
+                    data = program_socket.recv(4096, socket.MSG_DONTWAIT)
+                    self._unread_text += self._decoder.decode(data)
         return process.wait(TIMEOUT_S)
 
     def log_in(self, name: str = "amina") -> str:
@@ -190,13 +194,6 @@ class ConsoleTechnician:
             self._pace_start_s, self._paced_bytes = time.monotonic(), 0
 
 
-def _receive(own_socket: socket.socket) -> bytes:
-    try:
-        return own_socket.recv(4096)
-    except ConnectionResetError:
-        return b""
-
-
 def make_box_folder(folder: Path, text: str, *, secret: bool = True) -> Path:
     """A folder with a configuration, and a secret for its console; no agent runs."""
     folder.mkdir(exist_ok=True)
@@ -209,12 +206,3 @@ def make_box_folder(folder: Path, text: str, *, secret: bool = True) -> Path:
 
 def write_console_secret(folder: Path) -> None:
     write_secret(folder / "console.secret", os.urandom)
-
-
-def children_of(pid: int) -> Sequence[str]:
-    """The programs that a process has started and that are still there."""
-    return [
-        Path(f"/proc/{child}/cmdline").read_text().replace("\0", " ")
-        for path in Path(f"/proc/{pid}/task").glob("*/children")
-        for child in path.read_text().split()
-    ]

@@ -3,7 +3,6 @@
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import av
@@ -12,11 +11,12 @@ import pytest
 from agent.base.model import GroundMotion
 from agent.reporting.payloads import EventMessage, HealthMessage
 from centre.client import ReceivedMessage
+from tests.child_processes import child_commands
 from tests.contracts.conftest import RtspServer, _missing_rtsp_reason
 from tests.pure.rules.street_ground import street_ground_toml
 from tests.whole.drawn_clip import write_street_clip
 from tests.whole.report.broker import Mosquitto
-from tests.whole.rig import SCENE, AgentBox, RunningCentre
+from tests.whole.rig import SCENE, AgentBox, RunningCentre, footage_bytes
 
 
 @pytest.fixture
@@ -121,15 +121,7 @@ def test_an_rtsp_camera_with_two_streams_is_recorded_and_detected_until_it_disap
 
 def stream_children(agent_pid: int) -> list[int]:
     """The children of the agent's fork server."""
-    return [child for server in children(agent_pid) for child in children(server)]
-
-
-def children(pid: int) -> list[int]:
-    found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        with suppress(OSError):
-            found += map(int, (task / "children").read_text().split())
-    return found
+    return [child for server in child_commands(agent_pid) for child in child_commands(server)]
 
 
 def test_a_camera_that_breaks_its_reader_is_a_fault_and_is_recorded_again(
@@ -140,9 +132,6 @@ def test_a_camera_that_breaks_its_reader_is_a_fault_and_is_recorded_again(
         tmp_path / "box", mosquitto.url, f'driver = "rtsp"\noptions = {{ url = "{url}" }}'
     )
     box.start()
-
-    def packets() -> int:
-        return sum(file.stat().st_size for file in footage.iterdir()) if footage.exists() else 0
 
     footage = box.folder / "state" / "footage" / "north"
     try:
@@ -156,8 +145,8 @@ def test_a_camera_that_breaks_its_reader_is_a_fault_and_is_recorded_again(
             lambda all_: any(m.data.faults for m in healths(all_)), "word of the fault"
         )
         (fault,) = next(m.data.faults for m in healths(received) if m.data.faults)
-        recorded_bytes = packets()
-        centre.wait_for(lambda _: packets() > recorded_bytes, "new footage")
+        recorded_bytes = footage_bytes(footage)
+        centre.wait_for(lambda _: footage_bytes(footage) > recorded_bytes, "new footage")
         (again,) = stream_children(box.pid)
     finally:
         box.kill()

@@ -80,7 +80,7 @@ def test_an_agent_that_starts_on_a_full_disk_captures_and_reports_it(tmp_path: P
     with no_room():
         second = built(tmp_path)
         second.start()
-        assert second.wait_until_ended(30)
+        assert second.wait_until_ended(120)
         assert ("STO-02", "outbox") in [
             (fault.code, fault.subject) for fault in second.faults.active()
         ]

@@ -7,6 +7,7 @@ import pytest
 from agent.config.configuration import DetectConfig
 from agent.detection import accelerator_card
 from tests import hailo_runtime, virtual_camera
+from tests.child_processes import child_commands
 from tests.whole.report.reporting_box import wait_until
 from tests.whole.rig import make_agent
 
@@ -31,13 +32,10 @@ sha256 = "{sha256}"
 """
 
 
-def hailo_processes() -> list[str]:
+def hailo_processes() -> list[int]:
     """The children of this process that run a model on the device."""
     return [
-        pid
-        for task in Path("/proc/self/task").iterdir()
-        for pid in (task / "children").read_text().split()
-        if b"drivers.hailo.child" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        pid for pid, command in child_commands("self").items() if "drivers.hailo.child" in command
     ]
 
 
@@ -50,6 +48,7 @@ def test_cameras_share_the_device_and_both_fall_back_when_it_is_silent(
     for name, value in hailo_runtime.environment(tmp_path).items():
         monkeypatch.setenv(name, value)
     (tmp_path / "fitted").touch()
+    (tmp_path / "loading").touch()
     digest = hailo_runtime.card().sha256
     hailo_runtime.write_card(tmp_path / "cards" / "street.toml")
     monkeypatch.setattr(accelerator_card, "CARDS_FOLDER", tmp_path / "cards")
@@ -72,6 +71,7 @@ def test_cameras_share_the_device_and_both_fall_back_when_it_is_silent(
     try:
         # LiteRT detects until the model is loaded.
         wait_until(lambda: names() == {DetectConfig().model})
+        (tmp_path / "loading").unlink()
         wait_until(lambda: names() == {"street"})
         assert len(hailo_processes()) == 1
         (tmp_path / "silent").touch()

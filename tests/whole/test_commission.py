@@ -337,9 +337,12 @@ def test_the_end_of_the_terminals_input_reports_that_no_record_was_written(agent
         stderr=subprocess.PIPE,
     ) as command:
         os.close(theirs)
-        os.write(ours, b"y\n\x04")
-        _, message = command.communicate(timeout=WAIT_S)
-        os.close(ours)
+        try:
+            os.write(ours, b"y\n\x04")
+            _, message = command.communicate(timeout=WAIT_S)
+        finally:
+            command.kill()
+            os.close(ours)
     assert command.returncode == 2
     assert message.decode() == (
         "vigie: commission: no answer to focus of north, so no record was written; "

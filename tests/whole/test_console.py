@@ -21,13 +21,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from agent.__main__ import main
 from agent.console.login import parse_challenge
 from agent.recording.custody.receipts import FootageViewed, ServiceAction, parse_line
+from tests.child_processes import child_commands
 from tests.parts.test_session import hostile, pieces
 from tests.whole.report.broker import Mosquitto
 from tests.whole.rig import TIMEOUT_S, AgentBox, RunningCentre
 from tests.whole.technician import (
     LOGGED_OUT_PROMPT,
     ConsoleTechnician,
-    children_of,
     make_box_folder,
     write_console_secret,
 )
@@ -251,7 +251,7 @@ def test_a_million_hostile_bytes_on_the_cable_have_no_effect(dead: Path, sit: Si
             _swallow(seat, piece)
         sizes.append(_resident_bytes(seat.process.pid))
         assert seat.process.poll() is None, seat.log
-    assert children_of(seat.process.pid) == []
+    assert child_commands(seat.process.pid) == {}
     assert sizes[-1] - sizes[1] < 3_000_000
     _swallow(seat, b"\x03\r\r\r")
     assert "Traceback" not in seat.log

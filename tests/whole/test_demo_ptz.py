@@ -10,6 +10,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from rich.console import Console
@@ -61,9 +62,14 @@ SHORT = PtzScript(
             args={"do": "goto", "head": HEAD_NAME, "pan_deg": -90.0, "tilt_deg": 25.0},
             with_token=True,
         ),
-        *SWEEP_STEPS,
+        *(
+            msgspec.structs.replace(
+                step, trigger=msgspec.structs.replace(step.trigger, timeout_s=60.0)
+            )
+            for step in SWEEP_STEPS
+        ),
     ),
-    lease_s=6.0,
+    lease_s=15.0,
     dwell_s=2.5,
     end_delay_s=0.5,
 )

@@ -37,6 +37,15 @@ DRAWN = f'driver = "fake"\n[camera.options]\nwidth_px = 160\nheight_px = 90\nfps
 LEFT_HALF = (Point(0.0, 0.0), Point(0.5, 0.0), Point(0.5, 1.0), Point(0.0, 1.0))
 MASK = "[[mask]]\npolygon = [[0, 0], [0.5, 0], [0.5, 1], [0, 1]]\n"
 
+LONG_TRIAL = """
+import sys
+from agent.__main__ import main
+from agent.config_change import config_stage
+config_stage.MIN_TRIAL_S = 60.0
+sys.exit(main(sys.argv[1:]))
+"""
+"""`vigie` that confirms no version before the broker is gone."""
+
 
 class Centre(BareClient):
     """Sends configurations to one box, and receives what it reports."""
@@ -219,6 +228,7 @@ def test_an_agent_that_nothing_would_start_again_refuses_settings_and_records_on
 def test_without_the_broker_a_version_is_rolled_back(
     pole: AgentBox, centre: Centre, mosquitto: Mosquitto
 ) -> None:
+    pole.command = ("-c", LONG_TRIAL, "run", "--config", "vigie.toml")
     pole.start()
     centre.wait_for_report("in_force", 0)
     centre.send(1, confirm_s=30, scenes={"north": MASK})

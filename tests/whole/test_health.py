@@ -25,7 +25,15 @@ from agent.reporting.payloads import (
 from centre.client import ReceivedMessage
 from tests.machine_tree import FakeProcFs
 from tests.whole.report.broker import Mosquitto
-from tests.whole.rig import CONFIG, SCENE, AgentBox, RunningCentre, fake_camera_toml, make_agent
+from tests.whole.rig import (
+    CONFIG,
+    SCENE,
+    AgentBox,
+    RunningCentre,
+    fake_camera_toml,
+    footage_bytes,
+    make_agent,
+)
 
 
 class LeapingClock:
@@ -81,7 +89,7 @@ class Pole:
         return list((self.state / "footage").rglob("*.part"))
 
     def footage_bytes(self) -> int:
-        return sum(file.stat().st_size for file in (self.state / "footage").rglob("*.mp4*"))
+        return footage_bytes(self.state / "footage")
 
 
 @pytest.fixture

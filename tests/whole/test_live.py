@@ -19,6 +19,7 @@ from agent.reporting.mqtt.packets import ReceivedPublish, Suback
 from agent.reporting.payloads import HealthMessage, ReplyMessage
 from centre.client import ReceivedMessage
 from drivers.masking import MASK_LUMA
+from tests.child_processes import child_commands
 from tests.contracts.video_receiver import VideoServer, skip_without_server
 from tests.server_certificate import ServerCertificate
 from tests.whole.command_box import CommandOperator
@@ -311,6 +312,4 @@ def test_video_without_its_masks_is_refused_and_a_look_ends_with_the_connection(
 
 def _descendants(pid: int) -> list[int]:
     """The processes below a process."""
-    children = Path(f"/proc/{pid}/task").glob("*/children")
-    found = [int(child) for file in children for child in file.read_text().split()]
-    return found + [below for child in found for below in _descendants(child)]
+    return [found for child in child_commands(pid) for found in (child, *_descendants(child))]

@@ -29,12 +29,12 @@ from agent.runtime.stage import StageThread
 from drivers.local_wire import MessageDecoder, connect, pack_message
 from drivers.masking import MASK_LUMA
 from drivers.media import Frame
+from tests.child_processes import child_commands
 from tests.parts.console_peers import make_picture
 from tests.whole.drawn_clip import write_street_clip
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.reporting_box import wait_until
 from tests.whole.rig import TIMEOUT_S, AgentBox
-from tests.whole.technician import children_of
 
 CLOCK = SystemClock()
 REFUSAL = MessageDecoder(CommandRefused)
@@ -225,4 +225,4 @@ def test_a_camera_that_is_only_recorded_shows_its_keyframes_with_masks_as_long_a
 
 def _decoders(box: AgentBox) -> int:
     """The number of processes that the agent has for keyframes."""
-    return sum("fork" in command for command in children_of(box.pid))
+    return sum("fork" in command for command in child_commands(box.pid).values())
