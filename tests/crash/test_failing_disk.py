@@ -35,7 +35,10 @@ class Recorder:
         )
 
     def marks(self) -> list[str]:
-        return self._marks.read_text().splitlines() if self._marks.exists() else []
+        if not self._marks.exists():
+            return []
+        whole, _, _ = self._marks.read_text().rpartition("\n")  # the last one may be on its way
+        return whole.splitlines()
 
     def faults(self) -> list[str]:
         """The sets of fault codes that it was in, one after the other."""
