@@ -28,7 +28,7 @@ SERVER_MODULE = "drivers.child.fork_server_main"
 START_TIMEOUT_S = 30.0
 """To load the libraries takes seconds on a small board."""
 REPORT_TIMEOUT_S = 5.0
-"""From the end of a child to its report: the server needs the processor for it, on a busy box. One that has ended keeps nobody waiting."""
+"""From the end of a child to its report, on a busy box. A server that has ended closes the connection at once."""
 STOP_TIMEOUT_S = 3.0
 SOCKETS_VARIABLE = "VIGIE_CHILD_SOCKETS"
 """The folder with a socket for each module whose fork server systemd starts; set by the agent's unit."""

@@ -42,7 +42,7 @@ class Device(msgspec.Struct, frozen=True):
 
     @property
     def may_drop(self) -> bool:
-        """Whether it goes on without its reader, and so leaves out pictures on a busy machine."""
+        """Whether the driver leaves out pictures that the test does not read in time."""
         return self.driver in {"csi", "rtsp"}
 
     @contextmanager

@@ -31,6 +31,7 @@ from drivers.csi.options import Options
 from drivers.errors import DriverError, MaskError
 from drivers.masking import MASK_LUMA, WHOLE_PICTURE
 from drivers.media import NS_PER_S, Frame, Packet, Point, Polygon
+from tests.child_processes import child_commands
 
 from .conftest import READ_TIMEOUT_S, boottime_ns, open_driver, read_media
 
@@ -76,13 +77,8 @@ def impatient(mischief: Path) -> Iterator[ChildCamera]:  # noqa: ARG001 - as abo
 
 def children() -> list[int]:
     """The camera processes among this process's children, zombies included."""
-    found = []
-    for task in Path("/proc/self/task").iterdir():
-        for pid in (task / "children").read_text().split():
-            command = Path(f"/proc/{pid}/cmdline").read_bytes()
-            if b"drivers.csi.child" in command or not command:
-                found.append(int(pid))
-    return found
+    commands = child_commands("self").items()
+    return [pid for pid, command in commands if not command or "drivers.csi.child" in command]
 
 
 def the_child() -> int:

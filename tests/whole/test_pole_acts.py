@@ -228,9 +228,9 @@ def test_a_box_is_commissioned_with_photos_and_notes(
     with pytest.raises(ActFailed, match="allowed: an answer, good or not"):
         acts.value("commission_sign", answers=answers[1:])
     answers[0] |= {"good": False, "note": "the sign hides it"}
-    kept = {"answers": [], "serials": ["10000000aa", "mistake"], "page": "one"}
+    kept = {"answers": [], "serials": ["10000000aa", "mistake"], "page_id": "one"}
     acts.value("commission_keep", **kept, number=2)
-    acts.value("commission_keep", answers=[], serials=["overtaken"], page="one", number=1)
+    acts.value("commission_keep", answers=[], serials=["overtaken"], page_id="one", number=1)
     assert [one["number"] for one in acts.value("commission_read")["serials"]] == [
         *("10000000aa", "mistake", ""),
     ]

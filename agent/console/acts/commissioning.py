@@ -100,9 +100,9 @@ class AnswersArgs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class KeepArgs(AnswersArgs, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The answers so far. `number` rises with each request of a page, which has an id of its own whenever it is loaded."""
+    """The answers so far. `number` rises with each request of a page; `page_id` is another one whenever the page is loaded."""
 
-    page: Annotated[str, msgspec.Meta(max_length=MAX_PAGE_ID_CHARS)]
+    page_id: Annotated[str, msgspec.Meta(max_length=MAX_PAGE_ID_CHARS)]
     number: Annotated[int, msgspec.Meta(ge=0)]
 
 
@@ -171,7 +171,7 @@ def commission_read(call: ActCall, _args: NoArguments) -> Draft | None:
 def commission_keep(call: ActCall, args: KeepArgs) -> Done:
     """Keep what was answered so far, until the signature or the end of the console's session."""
     commissioning = _require(call)
-    if commissioning.is_newer(args.page, args.number):
+    if commissioning.note_request(args.page_id, args.number):
         commissioning.keep(args.answers, args.notes, args.serials)
     return Done()
 

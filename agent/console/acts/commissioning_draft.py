@@ -52,7 +52,7 @@ class Commissioning:
         self.notes = ""
         """The answers and the notes so far, as a phone has sent them."""
         self._next_photo = 1
-        self._newest = ("", 0)
+        self._newest_request = ("", 0)
 
     def picture(self, camera: str, kind: ItemKind) -> Plane:
         """Return the picture of a camera's item: of its ground with the marks. Raises ConsoleError."""
@@ -75,12 +75,12 @@ class Commissioning:
         """Remove a photo; one that is not there is removed already."""
         self.photos.pop(number, None)
 
-    def is_newer(self, page: str, number: int) -> bool:
-        """Return False for a request that a later one of the same page has overtaken, and remember the newest."""
-        newest_page, newest_number = self._newest
-        if page == newest_page and number < newest_number:
+    def note_request(self, page_id: str, number: int) -> bool:
+        """Note a request to keep answers. Return False if a later one of the same page has overtaken it."""
+        newest_page_id, newest_number = self._newest_request
+        if page_id == newest_page_id and number < newest_number:
             return False
-        self._newest = (page, number)
+        self._newest_request = (page_id, number)
         return True
 
     def keep(self, answers: Sequence[Answer], notes: str, serials: Sequence[str]) -> None:

@@ -21,7 +21,7 @@ let draft = null;
 let keepTimer = null;
 let keeping = Promise.resolve();
 /** The order in which this page, as it was loaded, keeps: a request may overtake another. */
-const order = { page: crypto.randomUUID(), number: 0 };
+const order = { page_id: crypto.randomUUID(), number: 0 };
 
 /** Return the view. */
 export function installView({ status }) {
