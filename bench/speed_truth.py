@@ -298,14 +298,15 @@ def _join(to_ground: Array, view: View) -> list[TrueTrack]:
             continue
         places = _project(to_ground, points)
         x_m, y_m = float(np.median(places[:, 0])), float(np.mean(places[:, 1]))
+        middle_s = float(t_s.mean())
         best: tuple[float, int] | None = None
         for index, car in enumerate(view.cars):
             (first, begin_s), (last, end_s) = car.crossings[0], car.crossings[-1]
-            if car.lane != int(x_m >= between_lanes) or not begin_s - 2 < t_s.mean() < end_s + 2:
+            if car.lane != int(x_m >= between_lanes) or not begin_s - 2 < middle_s < end_s + 2:
                 continue
             first_m, last_m = _y_at(lines[first], x_m), _y_at(lines[last], x_m)
             there_s = begin_s + (y_m - first_m) / (last_m - first_m) * (end_s - begin_s)
-            late_s = float(t_s.mean() - there_s)
+            late_s = middle_s - there_s
             if best is None or abs(late_s) < abs(best[0]):
                 best = late_s, index
         if best is not None:

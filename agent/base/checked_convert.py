@@ -6,6 +6,7 @@ a walk of the type finds the mistake. The words for a pattern are with the patte
 `msgspec.Meta(pattern=..., extra={"allowed": ...})`.
 """
 
+import functools
 import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -71,9 +72,13 @@ def _lines(
     error: msgspec.ValidationError, value: object, expected: Any, context: str, key_path: str
 ) -> Iterator[Message]:
     """Yield a line for each mistake that the walk finds, or else msgspec's own."""
-    found = _mistakes(value, inspect.type_info(expected), key_path)
+    found = _mistakes(value, _type_info(expected), key_path)
     for problem in found or [_located(key_path, str(error))]:
         yield Message("{label}: {problem}", label=context, problem=problem)
+
+
+# To inspect the whole configuration takes 3 ms, and a refused value may come again and again.
+_type_info = functools.lru_cache(maxsize=16)(inspect.type_info)
 
 
 class _Form(NamedTuple):

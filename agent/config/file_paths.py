@@ -3,6 +3,7 @@
 A key that is missing here is not found beside the file; a test compares the table with the structs.
 """
 
+import itertools
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -37,6 +38,14 @@ PATH_KEYS = frozenset(
 )
 """`[]` is any entry of a list of tables, and `*` any name. Among a driver's options `path` and names that end in `_file` are paths."""
 
+_KEYS_TO_PATHS = frozenset(
+    part
+    for key in PATH_KEYS
+    for table in itertools.accumulate(key.split("."), "{}.{}".format)
+    for part in (table, table.removesuffix("[]"))
+)
+"""The path keys, and the tables and lists above them: no other value is looked into."""
+
 ChangePath = Callable[[str, str], str]
 """Returns another path for a key, such as `camera[0].detect.scene`, and its path."""
 
@@ -62,8 +71,9 @@ def list_paths(config: msgspec.Struct) -> list[tuple[str, str]]:
 
 def _map_table(table: _Table, change: ChangePath, key: str) -> _Table:
     fields = {
-        name: _map_value(getattr(table, name), change, f"{key}.{name}".lstrip("."))
+        name: _map_value(getattr(table, name), change, inner_key)
         for name in table.__struct_fields__
+        if _pattern(inner_key := f"{key}.{name}".lstrip(".")) in _KEYS_TO_PATHS
     }
     return msgspec.structs.replace(table, **fields)
 
@@ -84,8 +94,12 @@ def _map_value(value: Any, change: ChangePath, key: str) -> Any:
 
 
 def _is_path(key: str, value: str) -> bool:
-    pattern = re.sub(r"\[\d+\]", "[]", key)
+    pattern = _pattern(key)
     table, _, name = pattern.rpartition(".")
     if f"{table}.*" in PATH_KEYS:
         return "options" not in table or name == "path" or name.endswith("_file")
     return pattern in PATH_KEYS and (name != "model" or is_card_path(value))
+
+
+def _pattern(key: str) -> str:
+    return re.sub(r"\[\d+\]", "[]", key)

@@ -106,7 +106,8 @@ def build(config: Config, folder: Path, clock: Clock, context: str) -> CheckedCo
     attempt(parse_recipients, config.record.recipient)
     if config.control.ca is not None:
         attempt(read_authorities, Path(config.control.ca))
-    attempt(load_authority, config.link.ca)
+    if config.link.ca is not None:
+        attempt(load_authority, config.link.ca)
     return CheckedConfig(
         config=config,
         sources=sources,

@@ -12,6 +12,7 @@ CAMERA_X_M = 0.6
 CAMERA_HEIGHT_M = 5.2
 PITCH_RAD = math.radians(12.0)
 FOCAL_PER_WIDTH = 0.82
+_COS_PITCH, _SIN_PITCH = math.cos(PITCH_RAD), math.sin(PITCH_RAD)
 
 
 class TruthBox(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,12 +76,12 @@ class FixedView(msgspec.Struct, frozen=True):
 
     def depth_m(self, y_m: float, z_m: float) -> float:
         """Return a point's distance along the line of sight."""
-        return z_m * math.cos(PITCH_RAD) + (CAMERA_HEIGHT_M - y_m) * math.sin(PITCH_RAD)
+        return z_m * _COS_PITCH + (CAMERA_HEIGHT_M - y_m) * _SIN_PITCH
 
     def pixel(self, x_m: float, y_m: float, z_m: float) -> tuple[float, float]:
         """Return the pixel of a point. Invariant: the point is in front of the camera."""
         depth_m = max(0.2, self.depth_m(y_m, z_m))
-        below_m = (CAMERA_HEIGHT_M - y_m) * math.cos(PITCH_RAD) - z_m * math.sin(PITCH_RAD)
+        below_m = (CAMERA_HEIGHT_M - y_m) * _COS_PITCH - z_m * _SIN_PITCH
         scale = self.focal_px / depth_m
         return (
             self.width_px / 2 + (x_m - CAMERA_X_M) * scale,

@@ -50,7 +50,7 @@ class CameraEffects:
         self._view = view
         self._conditions = conditions
         self._seed = seed
-        shape = (view.height_px, view.width_px, 1)
+        shape = (view.height_px, view.width_px)
         self._noise = [
             (rng.standard_normal(shape) * conditions.noise).round().astype(np.int16)
             for _ in range(_NOISE_TILES if conditions.noise > 0 else 0)
@@ -70,7 +70,7 @@ class CameraEffects:
         if self._conditions.noise > 0:
             # A tile for each frame, turned by a step that shares no factor with the width.
             noise = np.roll(self._noise[frame % _NOISE_TILES], (frame * 37, frame * 101), (0, 1))
-            image = np.clip(image.astype(np.int16) + noise, 0, 255).astype(np.uint8)
+            image = _as_uint8(cv2.add(image, cv2.merge([noise] * 3), dtype=cv2.CV_8U))
         return image
 
     def _add_rain(self, image: Image, frame: int) -> Image:

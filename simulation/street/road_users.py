@@ -43,6 +43,10 @@ _SIDE_WINDOWS = (
     ((0.47, 0.67), (0.47, 0.95), (0.57, 0.94), (0.69, 0.67)),
 )
 _WHEEL_POSITIONS = (0.19, 0.81)
+_WHEEL_OUTLINE = tuple(
+    (math.sin(angle), math.cos(angle)) for angle in np.linspace(0, 2 * math.pi, 14, endpoint=False)
+)
+"""A circle with a radius of 1, as height and length."""
 _TAPER_M = 0.18
 
 
@@ -227,10 +231,10 @@ def _draw_wheels(image: Image, view: CameraProjection, car: RoadUser, side: floa
             circle = [
                 (
                     x_m,
-                    radius_m + radius_fraction * radius_m * math.sin(angle),
-                    z_m + radius_fraction * radius_m * math.cos(angle),
+                    radius_m + radius_fraction * radius_m * up,
+                    z_m + radius_fraction * radius_m * along_wheel,
                 )
-                for angle in np.linspace(0, 2 * math.pi, 14, endpoint=False)
+                for up, along_wheel in _WHEEL_OUTLINE
             ]
             fill_polygon(image, view, circle, colour)
 

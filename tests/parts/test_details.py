@@ -2,10 +2,12 @@
 
 import ast
 import errno
+import functools
 import os
 import re
 import socket
 from pathlib import Path
+from typing import NamedTuple
 
 import av
 import msgspec
@@ -200,6 +202,7 @@ COMPOSED = {
 }
 """Errors with a second text in them: of how a process ended, or of a library."""
 ROOT = Path(__file__).parents[2]
+TEXT_NODES = (ast.Constant, ast.JoinedStr)
 OF_THE_CENTRE = {
     "agent/app/renew_command.py": "renew",
     "agent/capture/live_command.py": "live",
@@ -223,23 +226,58 @@ OF_THE_CENTRE = {
 """Refused commands that a centre alone sends: they stay English. The console and the page send none of them."""
 
 
-def code_files() -> list[Path]:
+class WrittenCall(NamedTuple):
+    """A call in the code. `texts` has the texts of its arguments, `first` whether the first of them is text in the code."""
+
+    place: str
+    name: str
+    texts: tuple[str, ...]
+    first: bool
+
+
+class Code(NamedTuple):
+    """The code of the agent and of its drivers: its calls, and its texts apart from docstrings and the catalogues."""
+
+    calls: list[WrittenCall]
+    texts: set[str]
+
+
+@functools.cache
+def read_code() -> Code:
+    code = Code([], set())
     rooms = ("agent", "drivers", "simulation")
-    return sorted(path for room in rooms for path in ROOT.glob(f"{room}/**/*.py"))
+    for path in sorted(path for room in rooms for path in ROOT.glob(f"{room}/**/*.py")):
+        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        for node in nodes:
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
+                code.calls.append(
+                    WrittenCall(
+                        place=f"{path.relative_to(ROOT)}:{node.lineno}",
+                        name=node.func.id if isinstance(node.func, ast.Name) else node.func.attr,
+                        texts=tuple(map(written_text, node.args)),
+                        first=bool(node.args) and isinstance(node.args[0], TEXT_NODES),
+                    )
+                )
+        if path.parent.name != "messages":
+            alone = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+            code.texts.update(
+                written_text(node)
+                for node in nodes
+                if isinstance(node, TEXT_NODES) and id(node) not in alone
+            )
+    return code
 
 
 def written_errors(*names: str) -> dict[str, str]:
     """Return the place of each text that one of these errors is raised with; 7 stands for each value in it."""
-    found = {}
-    for path in code_files():
-        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(call, ast.Call) and ast.unparse(call.func).endswith(names):
-                for argument in call.args:
-                    text = written_text(argument)
-                    # The kind of a DriverError, and a text that has no word of its own.
-                    if " " in text and re.search("[a-z]{2}", text):
-                        found[text.removeprefix("7: ")] = f"{path.relative_to(ROOT)}:{call.lineno}"
-    return found
+    return {
+        text.removeprefix("7: "): call.place
+        for call in read_code().calls
+        if call.name.endswith(names)
+        for text in call.texts
+        # The kind of a DriverError, and a text that has no word of its own.
+        if " " in text and re.search("[a-z]{2}", text)
+    }
 
 
 def written_text(node: ast.expr) -> str:
@@ -313,13 +351,12 @@ STAY_ENGLISH = {
 def english_errors(name: str) -> list[str]:
     """Return the place of each error, outside of the command line, that is raised with text instead of a message."""
     return [
-        f"{path.relative_to(ROOT)}:{call.lineno}"
-        for path in sorted(ROOT.glob("agent/**/*.py"))
-        if path.parent.name != "cli"
-        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(call, ast.Call)
-        and ast.unparse(call.func) == name
-        and isinstance(call.args[0], ast.Constant | ast.JoinedStr)
+        call.place
+        for call in read_code().calls
+        if call.name == name
+        and call.first
+        and call.place.startswith("agent/")
+        and Path(call.place).parent.name != "cli"
     ]
 
 
@@ -500,21 +537,6 @@ OF_SEVERAL_TEXTS = {
 """Sentences that the code puts together."""
 
 
-def written_texts() -> set[str]:
-    """Return each text in the code of the agent and of its drivers, apart from docstrings and the catalogues."""
-    texts = set()
-    for path in code_files():
-        if path.parent.name != "messages":
-            tree = ast.parse(path.read_text(encoding="utf-8"))
-            alone = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-            texts |= {
-                written_text(node)
-                for node in ast.walk(tree)
-                if isinstance(node, ast.Constant | ast.JoinedStr) and id(node) not in alone
-            }
-    return texts
-
-
 def sentences(text: Text) -> set[str]:
     if isinstance(text, str):
         return set()
@@ -523,7 +545,7 @@ def sentences(text: Text) -> set[str]:
 
 def test_no_sentence_is_kept_that_nothing_writes_any_more() -> None:
     kernel = {os.strerror(number) for number in errno.errorcode}
-    written = set().union(*(sentences(find_detail(text)) for text in written_texts() | kernel))
+    written = set().union(*(sentences(find_detail(text)) for text in read_code().texts | kernel))
     kept = {detail.sentence for detail in DETAILS}
     assert kept - written == OF_LIBRARIES | OF_SEVERAL_TEXTS
 

@@ -1,5 +1,6 @@
 """agent.ptz.automation.panorama_scan: rights, results, and the reasons of an end."""
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,6 +55,11 @@ class Shelf:
         self.pictures.append(jpeg)
 
 
+@functools.cache
+def street() -> SurroundRenderer:
+    return SurroundRenderer(WIDTH_PX, HEIGHT_PX, px_per_deg=4)
+
+
 class Mast:
     """A head in the rendered avenue, with a camera that gives ten pictures a second."""
 
@@ -72,7 +78,7 @@ class Mast:
             self.rig.clock.boottime_ns,
             is_masked=lambda: hidden,
         )
-        self.street = SurroundRenderer(WIDTH_PX, HEIGHT_PX, px_per_deg=4)
+        self.street = street()
         self.reported: list[float] = []
         self.work: Callable[[], PanoramaResult] | None = None
 
