@@ -91,6 +91,8 @@ class FakeCamera:
         self._view = FixedView(options.width_px, options.height_px)
         conditions = SceneConditions(night=options.night, rain=options.rain, noise=options.noise)
         self._renderer = StreetRenderer(self._view, conditions, options.seed)
+        self._drawn_moment: tuple[float, int] | None = None
+        self._drawn_planes: tuple[Plane, Plane, Plane]
         self._rate = Fraction(options.fps).limit_denominator(1001)
         self._selector = FrameSelector(request.frames_fps)
         self._mask_painter = MaskPainter(request.masks, self._display_name, request.current_masks)
@@ -225,6 +227,9 @@ class FakeCamera:
         if freeze_s is not None:
             # The sensor's noise freezes with the picture.
             seq = min(seq, int(freeze_s * self._rate))
-        image = self._renderer.render(self._scene_time_s(street_ns / NS_PER_S), seq)
-        y, u, v = bgr_to_planes(image)
+        moment = self._scene_time_s(street_ns / NS_PER_S), seq
+        if moment != self._drawn_moment:  # a frozen picture is drawn once
+            self._drawn_planes = bgr_to_planes(self._renderer.render(*moment))
+            self._drawn_moment = moment
+        y, u, v = self._drawn_planes
         return (y, np.full_like(u, GREY), np.full_like(v, GREY)) if self._is_night else (y, u, v)

@@ -1,6 +1,7 @@
 """A small box that has recorded the rendered street: real camera, real files, real chain."""
 
 import base64
+import functools
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,8 +31,8 @@ from agent.recording.recovery import delete_segment
 from agent.recording.segment_name import SegmentName, parse_segment_name
 from drivers.contracts import StreamRequest
 from drivers.errors import DriverError
-from drivers.media import Packet, Polygon
-from simulation.camera.fake import FakeCamera, Options, open_camera
+from drivers.media import Packet, Polygon, StreamInfo
+from simulation.camera.fake import Options, open_camera
 
 BOOT = "1f155cfd-0000-4000-8000-000000000001"
 BOOT_UTC = datetime(2026, 11, 25, 1, 0, tzinfo=UTC)
@@ -83,7 +84,7 @@ class StreetBox:
 
     def record(self, camera: str, seed: int, seconds: float) -> None:
         """The street for so long, in segments, each with its receipts."""
-        camera_source = _open_street(seed, seconds)
+        info, packets = _record_street(seed, seconds)
         folder = self.state / "footage" / camera
         folder.mkdir(parents=True, exist_ok=True)
         base_ns = self.clock.now_ns
@@ -91,7 +92,7 @@ class StreetBox:
         sealer = None
         if self._recipients:
             sealer = Sealer(self._recipients, box=self.box, camera=camera, key_ring=KeyRing(1))
-        for packet in _read_packets(camera_source):
+        for packet in packets:
             shifted = _shift_packet(packet, base_ns)
             self.clock.now_ns = shifted.t_ns
             if segment is not None and segment.should_rotate(shifted, SEGMENT_S):
@@ -101,7 +102,7 @@ class StreetBox:
                 segment = OpenSegment(
                     folder,
                     self.segment_name(shifted.t_ns),
-                    camera_source.info,
+                    info,
                     self.clock,
                     0.0,
                     sealer,
@@ -217,14 +218,14 @@ class StreetBox:
         )
 
 
-def _open_street(seed: int, seconds: float) -> FakeCamera:
+@functools.cache
+def _record_street(seed: int, seconds: float) -> tuple[StreamInfo, list[Packet]]:
+    """Return the stream of the street for so long. It is drawn once in a process: a test of exports takes a dozen."""
     options = Options(
         width_px=320, height_px=180, fps=10, seed=seed, pace="fast", duration_s=seconds
     )
-    return open_camera("street", options, StreamRequest(packets=True, frames_fps=0), lambda: 0)
-
-
-def _read_packets(camera: FakeCamera) -> list[Packet]:
+    request = StreamRequest(packets=True, frames_fps=0)
+    camera = open_camera("street", options, request, lambda: 0)
     packets = []
     try:
         while True:
@@ -232,7 +233,7 @@ def _read_packets(camera: FakeCamera) -> list[Packet]:
             assert isinstance(packet, Packet)
             packets.append(packet)
     except DriverError:
-        return packets
+        return camera.info, packets
     finally:
         camera.close()
 
