@@ -1,8 +1,10 @@
 """agent.diagnostics.commissioning.drift and certificate: changes since a box was commissioned."""
 
 import base64
+import functools
 import hashlib
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +64,14 @@ def covered(pictures: list[Plane]) -> list[Plane]:
     return [np.asarray(np.full_like(p, 120), np.uint8) for p in pictures]
 
 
-BEFORE = street(1.0)
-LATER = street(41.0)
+@functools.cache
+def before() -> list[Plane]:
+    return street(1.0)
+
+
+@functools.cache
+def later() -> list[Plane]:
+    return street(41.0)
 
 
 def camera(focus: float | None = 30.0, **changes: Any) -> CameraRecord:
@@ -112,30 +120,32 @@ def whats(found: list[ConfigurationDrift]) -> list[str]:
 @pytest.mark.parametrize(
     ("after", "what"),
     [
-        pytest.param(LATER, [], id="other traffic"),
+        pytest.param(later, [], id="other traffic"),
         pytest.param(
-            street(20.0, SceneConditions(night=False, rain=0.6, noise=3.0)), [], id="rain"
+            lambda: street(20.0, SceneConditions(night=False, rain=0.6, noise=3.0)), [], id="rain"
         ),
         pytest.param(
-            street(20.0, SceneConditions(night=True, rain=0.0, noise=4.0)), [], id="night"
+            lambda: street(20.0, SceneConditions(night=True, rain=0.0, noise=4.0)), [], id="night"
         ),
-        pytest.param([np.asarray(p * 0.7 + 10, np.uint8) for p in LATER], [], id="less light"),
-        pytest.param(shifted(LATER, 0.005), [], id="it trembles in the wind"),
-        pytest.param(shifted(LATER, 0.015), ["moved"], id="turned by 1.5 percent"),
-        pytest.param(shifted(LATER, 0.05), ["moved"], id="turned by 5 percent"),
-        pytest.param(shifted(LATER, 0.25), ["moved"], id="turned by a quarter"),
-        pytest.param(blurred(LATER, 4.0), ["blurred"], id="out of focus"),
-        pytest.param(blurred(LATER, 12.0), ["blurred"], id="far out of focus"),
-        pytest.param(covered(LATER), ["blocked"], id="covered"),
-        pytest.param([np.asarray(p // 20, np.uint8) for p in LATER], ["dark"], id="dark"),
-        pytest.param([np.full_like(p, 16) for p in LATER], ["dark"], id="lens cap"),
+        pytest.param(
+            lambda: [np.asarray(p * 0.7 + 10, np.uint8) for p in later()], [], id="less light"
+        ),
+        pytest.param(lambda: shifted(later(), 0.005), [], id="it trembles in the wind"),
+        pytest.param(lambda: shifted(later(), 0.015), ["moved"], id="turned by 1.5 percent"),
+        pytest.param(lambda: shifted(later(), 0.05), ["moved"], id="turned by 5 percent"),
+        pytest.param(lambda: shifted(later(), 0.25), ["moved"], id="turned by a quarter"),
+        pytest.param(lambda: blurred(later(), 4.0), ["blurred"], id="out of focus"),
+        pytest.param(lambda: blurred(later(), 12.0), ["blurred"], id="far out of focus"),
+        pytest.param(lambda: covered(later()), ["blocked"], id="covered"),
+        pytest.param(lambda: [np.asarray(p // 20, np.uint8) for p in later()], ["dark"], id="dark"),
+        pytest.param(lambda: [np.full_like(p, 16) for p in later()], ["dark"], id="lens cap"),
     ],
 )
 def test_camera_faults_are_reported_and_traffic_and_weather_are_not(
-    after: list[Plane], what: list[str]
+    after: Callable[[], list[Plane]], what: list[str]
 ) -> None:
-    plane_then, focus_then = seen(BEFORE)
-    plane_now, focus_now = seen(after)
+    plane_then, focus_then = seen(before())
+    plane_now, focus_now = seen(after())
     found = list(
         find_drifts(
             record(camera(focus_then)),
@@ -150,12 +160,14 @@ def test_camera_faults_are_reported_and_traffic_and_weather_are_not(
 
 def test_the_shift_of_a_view_is_reported() -> None:
     (found,) = find_drifts(
-        record(), record(), {"north": seen(BEFORE)[0]}, {"north": seen(shifted(LATER, 0.05))[0]}
+        record(), record(), {"north": seen(before())[0]}, {"north": seen(shifted(later(), 0.05))[0]}
     )
     assert str(found.message) == "the view has moved by -5.0% of its width and +0.0% of its height"
 
 
-SAME = {"north": seen(BEFORE)[0]}
+@functools.cache
+def same() -> dict[str, Plane]:
+    return {"north": seen(before())[0]}
 
 
 @pytest.mark.parametrize(
@@ -186,7 +198,7 @@ SAME = {"north": seen(BEFORE)[0]}
 def test_a_changed_setting_is_reported(
     then: InstallationRecord, now: InstallationRecord, what: list[str]
 ) -> None:
-    assert whats(list(find_drifts(then, now, SAME, SAME))) == what
+    assert whats(list(find_drifts(then, now, same(), same()))) == what
 
 
 def head(**presets: tuple[float, float, float]) -> HeadRecord:
@@ -210,14 +222,14 @@ DEAF = HeadRecord(name="mast", presets=None)
 def test_the_presets_of_a_head_are_compared(
     then: HeadRecord, now: HeadRecord, message: list[str]
 ) -> None:
-    found = list(find_drifts(record(heads=(then,)), record(heads=(now,)), SAME, SAME))
+    found = list(find_drifts(record(heads=(then,)), record(heads=(now,)), same(), same()))
     assert [str(one.message) for one in found] == message
 
 
 def test_a_camera_now_dark_is_a_drift_and_one_dark_before_is_a_note() -> None:
-    (now,) = find_drifts(record(), record(camera(reason="CAM-02")), SAME, {})
+    (now,) = find_drifts(record(), record(camera(reason="CAM-02")), same(), {})
     assert (now.kind, str(now.message), now.is_actionable) == ("no picture", "CAM-02", True)
-    (then,) = find_drifts(record(camera(reason="it was lent")), record(), {}, SAME)
+    (then,) = find_drifts(record(camera(reason="it was lent")), record(), {}, same())
     assert (then.kind, then.is_actionable) == ("not compared", False)
 
 

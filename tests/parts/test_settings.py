@@ -3,6 +3,7 @@
 import string
 import tempfile
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,12 @@ DOCS = Path(__file__).parents[2] / "docs"
 KEY, OTHER_KEY = make_key(), make_key()
 
 
-def problems(data: bytes | str) -> tuple[str, ...]:
+Data = bytes | str | Callable[[], bytes]
+
+
+def problems(data: Data) -> tuple[str, ...]:
+    if callable(data):
+        data = data()
     with pytest.raises(InvalidSettings) as refused:
         parse_settings(data.encode() if isinstance(data, str) else data, FILE_NAME)
     return refused.value.problems
@@ -83,7 +89,12 @@ def test_the_state_folder_belongs_to_the_agent() -> None:
     assert BoxConfig(id="x", site="x").state == STATE_DIR
 
 
-WRONG: list[tuple[bytes, str]] = [
+def changed(**tables: dict[str, Any]) -> Callable[[], bytes]:
+    """Return what makes a changed file: each worker of the tests collects all tables of cases."""
+    return lambda: changed_settings(**tables)
+
+
+WRONG: list[tuple[Data, str]] = [
     (b"\xff", "not UTF-8 text, at byte 0"),
     (b"[box", "not valid TOML: Expected ']'"),
     (b"a = " + b"[" * 20_000, "not valid TOML: a number or a nesting too large"),
@@ -91,174 +102,174 @@ WRONG: list[tuple[bytes, str]] = [
     (b"a = " + b"[" * 30 + b"]" * 30, "nested too deeply; allowed: 24 levels"),
     (b"#" * 1_000_001, "too large; allowed: at most 1000000 bytes"),
     (b"", "box: missing; it has to be given"),
-    (changed_settings(wifi={"name": "x"}), "wifi: unknown key; allowed: box, broker, camera,"),
+    (changed(wifi={"name": "x"}), "wifi: unknown key; allowed: box, broker, camera,"),
     (
-        changed_settings(box={"id": "casa_1"}),
+        changed(box={"id": "casa_1"}),
         "box.id = 'casa_1': is the host name too; allowed: lower case",
     ),
-    (changed_settings(box={"id": "casa-"}), "box.id = 'casa-': is the host name too"),
-    (changed_settings(box={"id": "casa\n"}), "box.id = 'casa\\n': allowed: lower case letters"),
-    (changed_settings(box={"id": "Casa"}), "box.id = 'Casa': allowed: lower case letters"),
-    (changed_settings(box={"id": "a" * 64}), "allowed: lower case letters, digits"),
-    (changed_settings(box={"id": "localhost"}), "box.id = 'localhost': is the host name too"),
+    (changed(box={"id": "casa-"}), "box.id = 'casa-': is the host name too"),
+    (changed(box={"id": "casa\n"}), "box.id = 'casa\\n': allowed: lower case letters"),
+    (changed(box={"id": "Casa"}), "box.id = 'Casa': allowed: lower case letters"),
+    (changed(box={"id": "a" * 64}), "allowed: lower case letters, digits"),
+    (changed(box={"id": "localhost"}), "box.id = 'localhost': is the host name too"),
     (
-        changed_settings(box={"state": "/srv"}),
+        changed(box={"state": "/srv"}),
         "box.state = '/srv': not on a partition that survives a reboot; allowed: '/var/lib",
     ),
     (
-        changed_settings(record={"folder": "x"}),
+        changed(record={"folder": "x"}),
         "record.folder: unknown key",
     ),
     (
-        changed_settings(broker={"url": "http://x"}),
+        changed(broker={"url": "http://x"}),
         "broker.url = 'http://x': not a broker's address",
     ),
     (
-        changed_settings(broker={"url": "mqtts://[fd00::1:8883"}),
+        changed(broker={"url": "mqtts://[fd00::1:8883"}),
         "broker.url = 'mqtts://[fd00::1:8883': not",
     ),
     (
-        changed_settings(broker={"url": "mqtts://centre]:8883"}),
+        changed(broker={"url": "mqtts://centre]:8883"}),
         "broker.url = 'mqtts://centre]:8883': not",
     ),
-    (changed_settings(broker={"key": None}), "broker.key: missing; broker.certificate needs it"),
-    (changed_settings(broker={"key": "box.pem"}), "broker.certificate, broker.key: the same file"),
+    (changed(broker={"key": None}), "broker.key: missing; broker.certificate needs it"),
+    (changed(broker={"key": "box.pem"}), "broker.certificate, broker.key: the same file"),
     (
-        changed_settings(broker={"ca": "ca.pme"}),
+        changed(broker={"ca": "ca.pme"}),
         "broker.ca = 'ca.pme': is not in [files]; there are: ca.pem",
     ),
     (
-        changed_settings(broker={"ca": "/etc/ssl/ca.pem"}),
+        changed(broker={"ca": "/etc/ssl/ca.pem"}),
         "broker.ca = '/etc/ssl/ca.pem': lies elsewhere",
     ),
     (
-        changed_settings(broker={"ca": "../ca.pem"}),
+        changed(broker={"ca": "../ca.pem"}),
         "broker.ca = '../ca.pem': lies elsewhere; allowed: the name",
     ),
-    (changed_settings(files={"ca.pem": "hello"}), "broker.ca: not a certificate in PEM"),
+    (changed(files={"ca.pem": "hello"}), "broker.ca: not a certificate in PEM"),
     (
-        changed_settings(files={"box.pem": "hello"}),
+        changed(files={"box.pem": "hello"}),
         "broker.certificate = 'box.pem': not a certificate in PEM",
     ),
     (
-        changed_settings(files={"box.pem": CENTRE_AUTHORITY.sign("casa-2", KEY.public_key())}),
+        changed(files={"box.pem": CENTRE_AUTHORITY.sign("casa-2", KEY.public_key())}),
         "broker.certificate = 'box.pem': its name is 'casa-2'; allowed: 'casa-0001', as box.id",
     ),
     (
-        changed_settings(
+        changed(
             files={"box.pem": CENTRE_AUTHORITY.sign(BOX, OTHER_KEY.public_key())},
             secrets={"box.key": to_private_pem(KEY)},
         ),
         "broker.certificate, broker.key: the key does not belong to the certificate",
     ),
     (
-        changed_settings(secrets={"box.key": to_private_pem(KEY)}),
+        changed(secrets={"box.key": to_private_pem(KEY)}),
         "is not in [files], and its key is in [secrets]",
     ),
     (
-        changed_settings(secrets={"box.key": "no key"}),
+        changed(secrets={"box.key": "no key"}),
         "broker.key: not a private key in PEM; allowed: its whole",
     ),
     (
-        changed_settings(files={"box.key": to_private_pem(KEY)}),
+        changed(files={"box.key": to_private_pem(KEY)}),
         "files.'box.key': holds a private key; allowed: in [s",
     ),
     (
-        changed_settings(files={"north.password": "x"}),
+        changed(files={"north.password": "x"}),
         "secrets.'north.password': is in [files] too",
     ),
     (
-        changed_settings(files={"north.password": "x"}, secrets={"north.password": None}),
+        changed(files={"north.password": "x"}, secrets={"north.password": None}),
         "camera[0].options.password_file: is in [files], from where it stays on the card",
     ),
     (
-        changed_settings(secrets={"north.password": None}),
+        changed(secrets={"north.password": None}),
         "password_file: is not in [secrets]; there are: ca",
     ),
     (
-        changed_settings(secrets={"north.password": "a\nb"}),
+        changed(secrets={"north.password": "a\nb"}),
         "secrets.'north.password': not a password; allowed: one",
     ),
-    (changed_settings(secrets={"console.secret": "?!"}), "secrets.'console.secret': not base64"),
+    (changed(secrets={"console.secret": "?!"}), "secrets.'console.secret': not base64"),
     (
-        changed_settings(secrets={"console.secret": "AAAA"}),
+        changed(secrets={"console.secret": "AAAA"}),
         "secrets.'console.secret': 3 bytes; allowed: 16 or",
     ),
     (
-        changed_settings(secrets={"console.secret": 7}),
+        changed(secrets={"console.secret": 7}),
         "secrets.'console.secret': not a text; allowed: the file's",
     ),
     (
-        changed_settings(secrets={"../x": "y"}),
+        changed(secrets={"../x": "y"}),
         "secrets.'../x': not a file name",
     ),
-    (changed_settings(files={"/etc/passwd": "y"}), "files.'/etc/passwd': not a file name"),
-    (changed_settings(files={".": "y"}), "files.'.': not a file name"),
-    (changed_settings(files={".provisioned": "y"}), "files.'.provisioned': not a file name"),
-    (changed_settings(files={"a\0b": "y"}), "files.'a\\x00b': not a file name"),
+    (changed(files={"/etc/passwd": "y"}), "files.'/etc/passwd': not a file name"),
+    (changed(files={".": "y"}), "files.'.': not a file name"),
+    (changed(files={".provisioned": "y"}), "files.'.provisioned': not a file name"),
+    (changed(files={"a\0b": "y"}), "files.'a\\x00b': not a file name"),
     (
-        changed_settings(files={"x" * 65: "y"}),
+        changed(files={"x" * 65: "y"}),
         "not a file name; allowed: letters",
     ),
     (
-        changed_settings(files={"vigie.toml": "y"}),
+        changed(files={"vigie.toml": "y"}),
         "files.'vigie.toml': reserved by the box",
     ),
     (
-        changed_settings(files={"network.toml": "y"}),
+        changed(files={"network.toml": "y"}),
         "files.'network.toml': reserved by the box",
     ),
     (
-        changed_settings(files={"box.pem.before": "y"}),
+        changed(files={"box.pem.before": "y"}),
         "files.'box.pem.before': reserved by the box",
     ),
-    (changed_settings(files={"ca": {"pem": "x"}}), "files.'ca': a table; allowed: \"ca."),
+    (changed(files={"ca": {"pem": "x"}}), "files.'ca': a table; allowed: \"ca."),
     (
-        changed_settings(files={"x": ""}),
+        changed(files={"x": ""}),
         "files.'x': not a text; allowed: the file's text in quotation marks",
     ),
     (
-        changed_settings(files={"x": "y" * (MAX_FILE_BYTES + 1)}),
+        changed(files={"x": "y" * (MAX_FILE_BYTES + 1)}),
         "256001 bytes; allowed: at most 256000",
     ),
     (
-        changed_settings(files={f"x{n}": "y" for n in range(MAX_FILES)}),
+        changed(files={f"x{n}": "y" for n in range(MAX_FILES)}),
         f"files, secrets: {MAX_FILES + 4} files; allowed: at most {MAX_FILES}",
     ),
     (
         b"secrets = 5\n" + GOOD_SETTINGS.split("[secrets]")[0].encode(),
         "secrets: not a table; allowed: [secrets]",
     ),
-    (changed_settings(files={"north.scene.toml": "[[lin]]"}), "north.scene.toml: lin: unknown key"),
+    (changed(files={"north.scene.toml": "[[lin]]"}), "north.scene.toml: lin: unknown key"),
     (
-        changed_settings(network={"adress": "x"}),
+        changed(network={"adress": "x"}),
         "network.adress: unknown key; allowed: adapter, address",
     ),
     (
-        changed_settings(network={"address": "10.0.0.4"}),
+        changed(network={"address": "10.0.0.4"}),
         "network.address = '10.0.0.4': not a host address",
     ),
     (
-        changed_settings(time={"servers": ["a b"]}),
+        changed(time={"servers": ["a b"]}),
         "time.servers[0] = 'a b': not a server; allowed: a name such",
     ),
     (
-        changed_settings(time={"nts": True, "ca": "time.pem"}),
+        changed(time={"nts": True, "ca": "time.pem"}),
         "time.ca = 'time.pem': is not in [files]; there are: ca.pem,",
     ),
     (
-        changed_settings(time={"pool": "x"}),
+        changed(time={"pool": "x"}),
         "time.pool: unknown key; allowed: servers, nts, ca",
     ),
     (
-        changed_settings(record={"recipient": [{"id": "court", "public_key": "AAAA"}]}),
+        changed(record={"recipient": [{"id": "court", "public_key": "AAAA"}]}),
         "record.recipient: 'court': public_key: 3 bytes; an X25519 public key has 32",
     ),
 ]
 
 
 @pytest.mark.parametrize(("data", "message"), WRONG, ids=[message[:60] for _, message in WRONG])
-def test_a_mistake_is_one_line_that_names_it(data: bytes, message: str) -> None:
+def test_a_mistake_is_one_line_that_names_it(data: Data, message: str) -> None:
     reported = problems(data)
     assert any(message in line for line in reported), reported
     assert all(line.startswith(f"{FILE_NAME}: ") and "\n" not in line for line in reported)
@@ -298,21 +309,21 @@ def test_a_file_full_of_mistakes_reports_the_first_ones() -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        changed_settings(broker={"password_file": PASSWORD}),
-        changed_settings(broker={"password_file": PASSWORD, "username": 5}),
-        changed_settings(console={"secret_file": f"/{PASSWORD}"}),
-        changed_settings(broker={"url": f"http://vigie:{PASSWORD.replace(' ', '-')}@centre"}),
-        changed_settings(secrets={"north.password": [PASSWORD]}),
-        changed_settings(secrets={"north.password": {"x": PASSWORD}}),
-        changed_settings(box={"id": PASSWORD}),
-        changed_settings(console={"language": PASSWORD}),
-        changed_settings(files={"box.pem": "x"}, secrets={"box.key": to_private_pem(KEY)}),
+        changed(broker={"password_file": PASSWORD}),
+        changed(broker={"password_file": PASSWORD, "username": 5}),
+        changed(console={"secret_file": f"/{PASSWORD}"}),
+        changed(broker={"url": f"http://vigie:{PASSWORD.replace(' ', '-')}@centre"}),
+        changed(secrets={"north.password": [PASSWORD]}),
+        changed(secrets={"north.password": {"x": PASSWORD}}),
+        changed(box={"id": PASSWORD}),
+        changed(console={"language": PASSWORD}),
+        changed(files={"box.pem": "x"}, secrets={"box.key": to_private_pem(KEY)}),
         GOOD_SETTINGS.replace(f'"{PASSWORD}"', f'"{PASSWORD}" x').encode(),
         GOOD_SETTINGS.replace(f'"{PASSWORD}"', PASSWORD).encode(),
         GOOD_SETTINGS.replace(f'"{PASSWORD}"', f'"""{PASSWORD}').encode(),
     ],
 )
-def test_no_message_contains_a_secret(data: bytes) -> None:
+def test_no_message_contains_a_secret(data: Data) -> None:
     reported = "\n".join(problems(data))
     for secret in (
         PASSWORD,

@@ -33,8 +33,15 @@ def calls(name: str) -> Iterator[tuple[Path, ast.Call]]:
         if name not in text:
             continue  # each worker of the tests imports this module: parsing all files takes seconds
         for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.Call) and ast.unparse(node.func).startswith(name):
+            if isinstance(node, ast.Call) and dotted(node.func).startswith(name):
                 yield path, node
+
+
+def dotted(node: ast.expr) -> str:
+    """Return a name with its module, such as `re.compile`; empty for what is no name."""
+    if isinstance(node, ast.Attribute):
+        return f"{dotted(node.value)}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else ""
 
 
 def declared() -> Iterator[tuple[str, str]]:

@@ -1,5 +1,7 @@
 """agent.base.picture_view: one definition of dark, low light and glare, for the aim, the events and the drift."""
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import av
@@ -18,6 +20,7 @@ SIZE = (640, 360)
 BLACK_LUMA = 16
 
 
+@functools.cache
 def street(*, night: bool = False, rain: float = 0.0) -> Plane:
     conditions = SceneConditions(night=night, rain=rain, noise=4.0)
     return bgr_to_planes(StreetRenderer(FixedView(*SIZE), conditions, 1).render(20.0, 20))[0]
@@ -42,41 +45,48 @@ def overexposed(luma: Plane) -> Plane:
 
 
 @pytest.mark.parametrize(
-    ("picture", "state", "exposure"),
+    ("make", "state", "exposure"),
     [
-        pytest.param(capped(0.0), "dark", "too dark: 100% of it is black", id="a capped lens"),
-        pytest.param(capped(1.0), "dark", "too dark: 100% of it is black", id="with noise"),
-        pytest.param(capped(8.0), "dark", "too dark: 100% of it is black", id="with much noise"),
         pytest.param(
-            np.zeros((SIZE[1], SIZE[0]), np.uint8),
+            lambda: capped(0.0), "dark", "too dark: 100% of it is black", id="a capped lens"
+        ),
+        pytest.param(lambda: capped(1.0), "dark", "too dark: 100% of it is black", id="with noise"),
+        pytest.param(
+            lambda: capped(8.0), "dark", "too dark: 100% of it is black", id="with much noise"
+        ),
+        pytest.param(
+            lambda: np.zeros((SIZE[1], SIZE[0]), np.uint8),
             "dark",
             "too dark: 100% of it is black",
             id="a capped lens in full range",
         ),
         pytest.param(
-            without_lamps(street(), 0.1),
+            lambda: without_lamps(street(), 0.1),
             "dark",
             "too dark: 100% of it is black",
             id="a night without lamps",
         ),
         pytest.param(
-            np.maximum(without_lamps(street(), 0.1), (street() > 200) * np.uint8(120)),
+            lambda: np.maximum(without_lamps(street(), 0.1), (street() > 200) * np.uint8(120)),
             "low_light",
             "too little light to see road users by",
             id="a night without lamps, in which a few things shine",
         ),
         pytest.param(
-            overexposed(street()), "glare", "too bright: 33% of it is white", id="a low sun"
+            lambda: overexposed(street()), "glare", "too bright: 33% of it is white", id="a low sun"
         ),
-        pytest.param(street(), None, "good", id="a street by day"),
-        pytest.param(street(rain=1.0), None, "good", id="in heavy rain"),
-        pytest.param(street(night=True), None, "good", id="at night with lamps"),
-        pytest.param(street(night=True, rain=1.0), None, "good", id="at night in heavy rain"),
+        pytest.param(street, None, "good", id="a street by day"),
+        pytest.param(lambda: street(rain=1.0), None, "good", id="in heavy rain"),
+        pytest.param(lambda: street(night=True), None, "good", id="at night with lamps"),
+        pytest.param(
+            lambda: street(night=True, rain=1.0), None, "good", id="at night in heavy rain"
+        ),
     ],
 )
 def test_the_light_of_a_picture_has_one_definition(
-    picture: Plane, state: LightState | None, exposure: str
+    make: Callable[[], Plane], state: LightState | None, exposure: str
 ) -> None:
+    picture = make()
     aim = measure_aim(picture)
     assert (aim.view.light.state, str(aim.exposure)) == (state, exposure)
     small = np.asarray(cv2.resize(picture, (320, 180), interpolation=cv2.INTER_AREA), np.uint8)
