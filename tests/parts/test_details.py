@@ -227,12 +227,12 @@ OF_THE_CENTRE = {
 
 
 class WrittenCall(NamedTuple):
-    """A call in the code. `texts` has the texts of its arguments, `first` whether the first of them is text in the code."""
+    """A call in the code, with the texts of its arguments."""
 
     place: str
     name: str
     texts: tuple[str, ...]
-    first: bool
+    begins_with_text: bool
 
 
 class Code(NamedTuple):
@@ -255,7 +255,7 @@ def read_code() -> Code:
                         place=f"{path.relative_to(ROOT)}:{node.lineno}",
                         name=node.func.id if isinstance(node.func, ast.Name) else node.func.attr,
                         texts=tuple(map(written_text, node.args)),
-                        first=bool(node.args) and isinstance(node.args[0], TEXT_NODES),
+                        begins_with_text=bool(node.args) and isinstance(node.args[0], TEXT_NODES),
                     )
                 )
         if path.parent.name != "messages":
@@ -354,7 +354,7 @@ def english_errors(name: str) -> list[str]:
         call.place
         for call in read_code().calls
         if call.name == name
-        and call.first
+        and call.begins_with_text
         and call.place.startswith("agent/")
         and Path(call.place).parent.name != "cli"
     ]
