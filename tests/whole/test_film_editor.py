@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -58,13 +58,15 @@ class FilmCommand:
     ) -> tuple[int, dict[str, str], str]:
         """Send a request from another program; `path` is below the address."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT_S)
-        connection.request(
-            method, urlsplit(self.address).path + path, body or None, dict(headers.items())
-        )
-        reply = connection.getresponse()
-        answer = reply.status, dict(reply.getheaders()), reply.read().decode(errors="replace")
-        connection.close()
-        return answer
+        with closing(connection):
+            with suppress(
+                ConnectionError
+            ):  # the command refuses a large body before all of it is sent
+                connection.request(
+                    method, urlsplit(self.address).path + path, body or None, dict(headers.items())
+                )
+            reply = connection.getresponse()
+            return reply.status, dict(reply.getheaders()), reply.read().decode(errors="replace")
 
     def stop(self) -> tuple[int, str]:
         """Stop it as Ctrl-C does, and return its exit code and its errors."""
