@@ -220,7 +220,7 @@ class StreetBox:
 
 @functools.cache
 def _record_street(seed: int, seconds: float) -> tuple[StreamInfo, list[Packet]]:
-    """Return the stream of the street for so long. It is drawn once in a process: a test of exports takes a dozen."""
+    """Return the stream of the street for so long; it is kept, since many cases record the same."""
     options = Options(
         width_px=320, height_px=180, fps=10, seed=seed, pace="fast", duration_s=seconds
     )
