@@ -219,7 +219,7 @@ class StreetBox:
 
 
 @functools.cache
-def _record_street(seed: int, seconds: float) -> tuple[StreamInfo, list[Packet]]:
+def _record_street(seed: int, seconds: float) -> tuple[StreamInfo, tuple[Packet, ...]]:
     """Return the stream of the street for so long; it is kept, since many cases record the same."""
     options = Options(
         width_px=320, height_px=180, fps=10, seed=seed, pace="fast", duration_s=seconds
@@ -233,7 +233,7 @@ def _record_street(seed: int, seconds: float) -> tuple[StreamInfo, list[Packet]]
             assert isinstance(packet, Packet)
             packets.append(packet)
     except DriverError:
-        return camera.info, packets
+        return camera.info, tuple(packets)
     finally:
         camera.close()
 

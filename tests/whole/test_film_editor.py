@@ -59,9 +59,8 @@ class FilmCommand:
         """Send a request from another program; `path` is below the address."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT_S)
         with closing(connection):
-            with suppress(
-                ConnectionError
-            ):  # the command refuses a large body before all of it is sent
+            # The command refuses a large body before all of it is sent.
+            with suppress(ConnectionError):
                 connection.request(
                     method, urlsplit(self.address).path + path, body or None, dict(headers.items())
                 )
