@@ -211,7 +211,7 @@ setup-test: setup .cache/test-peers/.done .cache/asyncapi/.done .cache/axe/.done
 .cache/chrony/.done:
 	@scripts/apt-packages libedit2 libseccomp2 libgnutls30t64 libnettle8t64
 	mkdir -p .cache/chrony
-	cd .cache/chrony && flock ../../scripts/apt-packages apt-get -qq download chrony && dpkg-deb -x chrony_*.deb .
+	cd .cache/chrony && flock /var/lib/dpkg apt-get -qq download chrony && dpkg-deb -x chrony_*.deb .
 	touch $@
 
 $(VENV)/.virtual-camera: tests/virtual_camera/requirements.lock $(VENV)/.done
@@ -230,7 +230,7 @@ setup-image: setup
 	  e2fsprogs fdisk zstd cpio bubblewrap uidmap debian-archive-keyring openssl rauc grub-common \
 	  qemu-system-x86 qemu-system-arm qemu-user qemu-user-binfmt qemu-utils ovmf qemu-efi-aarch64 \
 	  python3-dev gcc libcap-dev socat cmake ninja-build nasm $(COMPILER)
-	@systemd-repart --version >/dev/null 2>&1 || apt-get install -qq -y --reinstall libsystemd-shared
+	@systemd-repart --version >/dev/null 2>&1 || apt-get install -qq -y -o DPkg::Lock::Timeout=600 --reinstall libsystemd-shared
 
 setup-fuzz: setup-test $(VENV)/.fuzz
 
