@@ -2,7 +2,7 @@
 
     uploads/<upload id>.json    a state file: the command, how far it is, and its outcome
     uploads/<upload id>.file    the file to upload, once it is made
-    uploads/<command id>.accepted    a state file: a command that was accepted, and whose uploads are not queued yet
+    uploads/<command id>.accepted    a state file: a command that was accepted, and whose uploads are not all queued yet
 
 The folder has mode 0700. The addresses are removed from the state file when the upload has ended.
 """
@@ -131,15 +131,15 @@ class UploadQueue:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def _load_accepted(self, names: Sequence[str]) -> None:
-        """Read the commands whose uploads were not queued, and forget those whose uploads were."""
-        queued = {record.command.id for record in self._records.values()}
+        """Read the commands whose uploads were not all queued, and delete the uploads that were."""
         for name in names:
             if name.endswith(_ACCEPTED_SUFFIX) and not name.startswith("."):
                 command = self._accepted_file(name.removesuffix(_ACCEPTED_SUFFIX)).load()
                 if command is not None:
                     self._accepted[command.id] = command
-        for command_id in queued & set(self._accepted):
-            self._forget_accepted(command_id)
+        for record in tuple(self._records.values()):
+            if record.command.id in self._accepted:
+                self._delete_record(record.id)
 
     def file_of(self, upload_id: str) -> Path:
         """Return the path of the file to upload."""
@@ -172,7 +172,10 @@ class UploadQueue:
     def forget_accepted(self, command_id: str) -> None:
         """Forget a command that has ended before its uploads were queued."""
         with self._lock:
-            self._forget_accepted(command_id)
+            if self._accepted.pop(command_id, None) is not None:
+                # If the file stays, the next start answers a second time, which does no harm.
+                with contextlib.suppress(OSError):
+                    self._accepted_file(command_id).delete()
 
     def accepted(self) -> tuple[ValidCommand, ...]:
         """Return the commands that were accepted, and whose uploads are not queued."""
@@ -191,7 +194,10 @@ class UploadQueue:
         return tuple(sorted(found, key=lambda record: record.number))
 
     def add(self, *records: UploadRecord) -> None:
-        """Store the new uploads of a command, with the next numbers. Raises: CommandRejected if there are too many."""
+        """Store the new uploads of one command, with the next numbers: all of them, or none, also after a power cut.
+
+        Raises: CommandRejected if there are too many.
+        """
         with self._lock:
             waiting = len(self._pending())
             if waiting + len(records) > MAX_PENDING:
@@ -199,10 +205,18 @@ class UploadQueue:
                     "busy", f"{waiting} uploads wait already; allowed: {MAX_PENDING}"
                 )
             last = max((each.number for each in self._records.values()), default=0)
-            for number, record in enumerate(records, start=last + 1):
-                self._write(msgspec.structs.replace(record, number=number))
-            for record in records:
-                self._forget_accepted(record.command.id)
+            try:
+                for number, record in enumerate(records, start=last + 1):
+                    self._write(msgspec.structs.replace(record, number=number))
+                # Until this file is deleted, the next start deletes the records.
+                for command_id in {record.command.id for record in records} & set(self._accepted):
+                    self._accepted_file(command_id).delete()
+                    del self._accepted[command_id]
+            except OSError:
+                for record in records:
+                    with contextlib.suppress(OSError):
+                        self._delete_record(record.id)
+                raise
             self._changed.notify()
 
     def wait_for_upload(self, timeout_s: float, stopping: threading.Event) -> None:
@@ -277,14 +291,11 @@ class UploadQueue:
             )
             commands = {record.command.id for record in ended[:-MAX_ENDED]}
             for record in [one for one in ended if one.command.id in commands]:
-                self._state_file(record.id).path.unlink(missing_ok=True)
-                del self._records[record.id]
+                self._delete_record(record.id)
 
-    def _forget_accepted(self, command_id: str) -> None:
-        if self._accepted.pop(command_id, None) is not None:
-            # The next start deletes it if uploads were queued; otherwise a second answer does no harm.
-            with contextlib.suppress(OSError):
-                self._accepted_file(command_id).delete()
+    def _delete_record(self, upload_id: str) -> None:
+        self._records.pop(upload_id, None)
+        self._state_file(upload_id).path.unlink(missing_ok=True)
 
     def _accepted_file(self, command_id: str) -> StateFile[ValidCommand]:
         return StateFile(self._folder / (command_id + _ACCEPTED_SUFFIX), ValidCommand)

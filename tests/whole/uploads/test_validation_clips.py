@@ -271,6 +271,37 @@ def test_more_clips_than_may_wait_are_refused_as_a_whole(street: StreetBox, tmp_
             assert len(box.queue.pending()) == 15
 
 
+def test_clips_that_cannot_all_be_queued_are_not_uploaded(street: StreetBox) -> None:
+    uploads = street.state / "uploads"
+    with UploadBox(street, LinkConfig(upload_hosts=("localhost",)), never_turned="uploads") as box:
+        box.light = day_and_night(street)
+        (uploads / "one.1.json").mkdir()
+        box.send_validation(TWO)
+        refusal = box.wait_for_refusal()
+        assert box.queue.pending() == []
+    assert (refusal.code, "cannot be queued" in refusal.message) == ("failed", True)
+    assert [path.name for path in uploads.glob("one.*")] == ["one.1.json"]
+
+
+@pytest.mark.parametrize("lost", [(), ("one.1.json",)], ids=["after the last", "between two"])
+def test_a_power_cut_while_clips_are_queued_leaves_none(
+    street: StreetBox, lost: tuple[str, ...]
+) -> None:
+    link, uploads = LinkConfig(upload_hosts=("localhost",)), street.state / "uploads"
+    with UploadBox(street, link, never_turned="uploads") as box:
+        box.light = day_and_night(street)
+        box.send_validation(TWO)
+        wait_until(box.queue.pending)
+        # The state of the folder before the file of the accepted command was deleted.
+        box.queue.note_accepted(box.queue.pending()[0].command)
+    for name in lost:
+        (uploads / name).unlink()
+    with UploadBox(street, link) as later:
+        assert "nothing was queued" in later.wait_for_refusal().message
+        assert later.queue.pending() == []
+    assert list(uploads.iterdir()) == []
+
+
 def test_an_incident_gives_validation_no_priority(street: StreetBox, link: LinkConfig) -> None:
     with UploadBox(street, link) as box:
         box.light = day_and_night(street)
