@@ -1,6 +1,7 @@
 """drivers.child: what a child that was taken over cannot do, and what its parent notices."""
 
 import os
+import platform
 import random
 import re
 import resource
@@ -48,9 +49,14 @@ F_SETOWN = 8  # fcntl.h
 TIOCSTI = 0x5412  # termios.h
 PR_SET_PDEATHSIG = 1  # sys/prctl.h
 PR_SVE_GET_VL, PR_SME_GET_VL = 51, 64  # sys/prctl.h
+ARCH_SET_GS, ARCH_REQ_XCOMP_PERM = 0x1001, 0x1023  # asm/prctl.h of x86
+XFEATURE_XTILE_CFG, XFEATURE_XTILE_DATA = 17, 18  # asm/fpu/types.h of x86
 SO_ATTACH_FILTER = 26  # sys/socket.h
 VIDIOC_QUERYCAP, VIDIOC_EXPBUF, VIDIOC_S_CTRL = 0x80685600, 0xC0405610, 0xC008561C  # videodev2.h
 
+needs_x86 = pytest.mark.skipif(
+    platform.machine() != "x86_64", reason="other processors have no such call"
+)
 needs_libseccomp = pytest.mark.skipif(
     syscall_filter.load_library() is None, reason="needs libseccomp"
 )
@@ -629,6 +635,27 @@ def test_the_runtime_of_models_may_ask_an_arm_processor_for_the_length_of_its_ve
 ) -> None:
     """Other processors answer EINVAL."""
     assert attempt("call", f"prctl {command}", network="none").result() in ("OSError", "done")
+
+
+@needs_x86
+def test_the_runtime_of_models_may_request_the_tile_registers_of_an_x86_processor(
+    attempt: Callable[..., Attempt],
+) -> None:
+    """One without them answers EOPNOTSUPP, an old kernel EINVAL."""
+    call = f"arch_prctl {ARCH_REQ_XCOMP_PERM} {XFEATURE_XTILE_DATA}"
+    assert attempt("call", call, network="none").result() in ("OSError", "done")
+
+
+@needs_x86
+@needs_libseccomp
+@pytest.mark.parametrize(
+    ("command", "value"), [(ARCH_SET_GS, 0), (ARCH_REQ_XCOMP_PERM, XFEATURE_XTILE_CFG)]
+)
+def test_a_child_moves_no_segment_and_requests_no_other_registers(
+    attempt: Callable[..., Attempt], command: int, value: int
+) -> None:
+    tried = attempt("call", f"arch_prctl {command} {value}", network="none")
+    assert tried.refused_call() == "arch_prctl"
 
 
 def test_a_child_with_a_network_resolves_names(attempt: Callable[..., Attempt]) -> None:
