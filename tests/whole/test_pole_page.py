@@ -48,6 +48,7 @@ KEPT = """
 """The choice, the typed text and the scroll position in the view of a camera on a head."""
 VERDICTS = "return [...document.querySelectorAll('[data-good]')].map((one) => one.dataset.good);"
 """Of the checks in the order in which the page has them."""
+VIEW_TOP_PX = "return document.querySelector('main').getBoundingClientRect().top"
 FREE_PX = """
     const place = (selector) => document.querySelector(selector).getBoundingClientRect();
     return [place(".top").bottom, place(".views").top];
@@ -398,6 +399,24 @@ def test_a_phone_that_is_out_of_reach_says_so_in_one_line_and_counts_no_time(
     _go_offline(phone, offline=False)
     phone.wait_for_text("off in", ".top")
     assert "does not answer" not in phone.text(".problems")
+
+
+def test_a_line_above_a_view_moves_nothing_below_a_finger_and_is_counted_in_sight(
+    phone: PolePhone,
+) -> None:
+    phone.show_view("Scene")
+    phone.wait_for_text("zebra", ".scene-editor")
+    top_px = phone.run(VIEW_TOP_PX)
+    assert (phone.run("return scrollY"), phone.text(".top .count")) == (0, "")
+    _go_offline(phone, offline=True)
+    phone.wait_for_text("The box does not answer", ".problems")
+    # A browser scrolls by whole pixels.
+    assert phone.run(VIEW_TOP_PX) == pytest.approx(top_px, abs=1)
+    assert phone.text(".top .count") == "⚠ 1"
+    _go_offline(phone, offline=False)
+    phone.wait(lambda: "does not answer" not in phone.text(".problems"), "answer")
+    assert phone.run(VIEW_TOP_PX) == pytest.approx(top_px, abs=1)
+    assert phone.text(".top .count") == ""
 
 
 def test_the_page_has_the_language_of_the_console_unless_the_phone_chooses_another(

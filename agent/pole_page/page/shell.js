@@ -31,6 +31,8 @@ export class Shell {
   #onChange = () => document.querySelector(".pad .held") === null && this.#drawStatus();
   #onTick = () => this.#drawTime();
   #trialEnds_ms = 0;
+  /** True once the box's first answer is drawn: from then on a finger may be on its way to a control. */
+  #hasState = false;
 
   constructor({ views, session, status, languageButtons }) {
     this.#views = views;
@@ -49,21 +51,23 @@ export class Shell {
     const main = element("main", { id: "main", tabindex: -1 });
     this.#parts = {
       main,
+      count: element("span", { class: "count", "aria-hidden": "true" }),
       left: element("span", { class: "left" }),
       problems: element("div", { class: "problems", role: "status", "aria-live": "polite", "aria-label": text("state") }),
       trial: element("section", { class: "notice", hidden: true, "aria-label": text("trial") }),
       tabs: Object.keys(this.#views).map((name) => this.#tab(name)),
     };
-    const { left, problems, trial, tabs } = this.#parts;
+    const { count, left, problems, trial, tabs } = this.#parts;
     show(
       document.body,
       element("a", { class: "skip", href: "#main", click: (event) => (event.preventDefault(), main.focus()) }, text("skip")),
-      element("header", { class: "top" }, element("span", { class: "place" }, value(box), " · ", value(site)), left),
+      element("header", { class: "top" }, element("span", { class: "place" }, value(box), " · ", value(site)), count, left),
       problems,
       trial,
       main,
       element("nav", { class: "views", "aria-label": text("views") }, element("ul", {}, tabs.map((tab) => element("li", {}, tab)))),
     );
+    this.#hasState = false;
     this.#drawStatus();
     this.#open(this.#wanted());
   }
@@ -104,26 +108,40 @@ export class Shell {
       if (tab.dataset.view === name) tab.setAttribute("aria-current", "page");
       else tab.removeAttribute("aria-current");
     }
+    this.#parts.problems.style.minBlockSize = "";
     this.#parts.main.dataset.view = name;
     this.#view = this.#views[name]({ session: this.#session, status: this.#status, languageButtons: this.#languageButtons });
     show(this.#parts.main, element("h1", {}, text(`view_${name}`)), this.#view.element);
   }
 
   #drawStatus() {
+    const { problems } = this.#parts;
+    // A line that is gone leaves its place until another view is opened: a page that is not scrolled cannot move down.
+    if (this.#hasState) problems.style.minBlockSize = `${problems.getBoundingClientRect().height}px`;
+    this.#keepPlace(() => this.#drawProblems(), this.#hasState || scrollY > 0);
+    this.#hasState = this.#status.value !== null;
+    // The buttons of a trial are the answer to a touch: at the begin of the page they come into sight.
+    this.#keepPlace(() => this.#drawTrial(this.#status.trial), scrollY > 0);
+    this.#drawTime();
+  }
+
+  /** Draw something above the view, which keeps its place under a finger, also in a browser without scroll anchoring. */
+  #keepPlace(draw, isKept) {
     const { main } = this.#parts;
     const top_px = main.getBoundingClientRect().top;
-    this.#drawProblems();
-    this.#drawTrial(this.#status.trial);
-    this.#drawTime();
-    // A page that was scrolled keeps its place, also in a browser without scroll anchoring: a finger is on its way to a button.
+    draw();
     const moved_px = main.getBoundingClientRect().top - top_px;
-    if (scrollY > 0 && moved_px !== 0) scrollBy({ top: moved_px, behavior: "instant" });
+    if (isKept && moved_px !== 0) scrollBy({ top: moved_px, behavior: "instant" });
   }
 
   #drawProblems() {
-    const { problems } = this.#parts;
+    const { count, problems } = this.#parts;
     const { value: state, isUnreachable } = this.#status;
-    const lines = isUnreachable ? [text("no_answer")] : problemLines(state);
+    const all = isUnreachable ? [text("no_answer")] : problemLines(state);
+    // In sight when the lines are not. Its place stays.
+    setText(count, `⚠ ${all.length}`);
+    count.classList.toggle("none", all.length === 0);
+    const lines = all.slice(0, MAX_LINES);
     const same = lines.length === problems.children.length && lines.every((line, at) => problems.children[at].textContent === line);
     if (!same) show(problems, lines.map((line) => element("p", {}, value(line))));
   }
@@ -172,5 +190,5 @@ function problemLines(state) {
   if (state === null) return [];
   if (!state.is_current) return [`${text("agent")}: ${state.agent}`];
   const problems = (state.faults ?? []).filter(({ code }) => PROBLEM_CODES.test(code));
-  return problems.slice(0, MAX_LINES).map(({ code, subject, title }) => `${code} ${title} (${subject})`);
+  return problems.map(({ code, subject, title }) => `${code} ${title} (${subject})`);
 }
