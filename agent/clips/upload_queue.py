@@ -295,7 +295,7 @@ class UploadQueue:
 
     def _delete_record(self, upload_id: str) -> None:
         self._records.pop(upload_id, None)
-        self._state_file(upload_id).path.unlink(missing_ok=True)
+        self._state_file(upload_id).delete()
 
     def _accepted_file(self, command_id: str) -> StateFile[ValidCommand]:
         return StateFile(self._folder / (command_id + _ACCEPTED_SUFFIX), ValidCommand)

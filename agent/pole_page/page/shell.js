@@ -27,7 +27,7 @@ export class Shell {
   #name = null;
   #parts = null;
   #onHash = () => this.#onAddress();
-  /** Not while a finger is on the pad of a head: a line more above it would move the pad. */
+  /** Not while a finger is on the pad of a head: the page would scroll under it. */
   #onChange = () => document.querySelector(".pad .held") === null && this.#drawStatus();
   #onTick = () => this.#drawTime();
   #trialEnds_ms = 0;
