@@ -19,7 +19,6 @@ import msgspec
 from agent.base.clock import Clock
 from agent.base.device_identity import IDENTITY_DIR, DeviceIdentity
 from agent.base.health_model import DegradationLevel
-from agent.base.model import RefusalCode
 from agent.base.state_file import StateFile
 from agent.clips.clip_task import (
     ClipMessage,
@@ -146,6 +145,14 @@ class _Run(msgspec.Struct):
     progress_pause: Pause = msgspec.field(default_factory=Pause)
 
 
+class _Result(msgspec.Struct):
+    """The bytes that a child has sent, and the outcome if its upload has ended, until both are stored."""
+
+    upload_id: str
+    sent_bytes: int
+    outcome: Outcome | None
+
+
 def usage_file(state_dir: Path) -> StateFile[DayUsage]:
     """Return the file of the bytes that were sent today."""
     return StateFile(state_dir / USAGE_FILE, DayUsage)
@@ -180,6 +187,7 @@ class UploadStage:
         self._replies = replies
         self._is_outbox_behind = is_outbox_behind
         self._run: _Run | None = None
+        self._unstored: _Result | None = None
         self._level: DegradationLevel = "full"
         self._has_answered_earlier = False
         self._outbox_pause, self._has_outbox_priority = Pause(), False
@@ -195,6 +203,8 @@ class UploadStage:
         if not self._has_answered_earlier:
             self._has_answered_earlier = True
             self._replies.answer_earlier()
+        # Without it the next turn would send the same file again.
+        self._store_result()
         self._store_usage()
         try:
             if self._run is not None:
@@ -224,7 +234,8 @@ class UploadStage:
         for record in self._queue.pending():
             if self._has_expired(record, now_ns):
                 reason = self._schedule.last_reason(record.id)
-                self._end(record, "failed", f"not uploaded in {LIFETIME_S / 3600:.0f} h: {reason}")
+                reason = f"not uploaded in {LIFETIME_S / 3600:.0f} h: {reason}"
+                self._end(record.id, Outcome(code="failed", message=reason))
             elif not self._is_suspended(record) and self._schedule.is_due(record.id, now_ns):
                 self._start(record)
                 return True
@@ -347,11 +358,9 @@ class UploadStage:
             case Retry():
                 self._retry(run, message.reason, message.after_s)
             case Rejected():
-                self._end_run()
-                self._end(run.record, message.code, message.reason)
+                self._end_run(Outcome(code=message.code, message=message.reason))
             case Uploaded():
-                self._end_run()
-                self._end(run.record, None, "")
+                self._end_run(Outcome())
             case _:
                 assert_never(message)
 
@@ -406,45 +415,55 @@ class UploadStage:
     def _on_crash(self, run: _Run, reason: str) -> None:
         if self._schedule.count_crash(run.record.id) < MAX_CRASHES:
             self._retry(run, reason, None)
-            return
-        self._end_run()
-        self._end(run.record, "failed", reason)
+        else:
+            self._end_run(Outcome(code="failed", message=reason))
 
     def _retry(self, run: _Run, reason: str, after_s: float | None) -> None:
         """End the child, and pause the upload."""
-        record_id, has_sent = run.record.id, run.sent_bytes > 0
-        self._end_run()
+        record_id, now_ns = run.record.id, self._clock.boottime_ns()
         log.warning("clip %s: %s", record_id, reason)
+        has_sent = run.sent_bytes > 0
+        self._schedule.postpone(record_id, now_ns, reason, has_sent=has_sent, after_s=after_s)
+        self._end_run()
         record = self._queue.find(record_id) or run.record
         made_bytes = 0 if record.made is None else record.made.size_bytes
         if record.sent_bytes > MAX_SENT_RATIO * made_bytes + MAX_SENT_EXTRA_BYTES:
-            self._end(record, "failed", f"{record.sent_bytes} bytes were sent in vain: {reason}")
-            return
-        now_ns = self._clock.boottime_ns()
-        self._schedule.postpone(record_id, now_ns, reason, has_sent=has_sent, after_s=after_s)
+            reason = f"{record.sent_bytes} bytes were sent in vain: {reason}"
+            self._end(record_id, Outcome(code="failed", message=reason))
 
-    def _end_run(self) -> None:
-        """End the child, and count what it has sent."""
+    def _end_run(self, outcome: Outcome | None = None) -> None:
+        """End the child, count what it has sent, and end its upload if it has an outcome."""
         run, self._run = self._run, None
-        if run is None:
+        if run is not None:
+            run.process.end()
+            self._unstored = _Result(run.record.id, run.sent_bytes, outcome)
+            self._store_result()
+
+    def _store_result(self) -> None:
+        """Store what the last child has left. Raises: OSError; the next turn stores it, before it starts another child."""
+        result = self._unstored
+        if result is None:
             return
-        run.process.end()
-        if run.sent_bytes:
+        if result.sent_bytes:
             self._queue.update(
-                run.record.id,
+                result.upload_id,
                 lambda old: msgspec.structs.replace(
-                    old, sent_bytes=old.sent_bytes + run.sent_bytes
+                    old, sent_bytes=old.sent_bytes + result.sent_bytes
                 ),
             )
+            result.sent_bytes = 0
+        if result.outcome is not None:
+            self._end(result.upload_id, result.outcome)
+        self._unstored = None
 
-    def _end(self, record: UploadRecord, code: RefusalCode | None, reason: str) -> None:
+    def _end(self, upload_id: str, outcome: Outcome) -> None:
         """Store the outcome, and answer the command."""
-        self._schedule.forget(record.id)
-        ended = self._queue.end(record.id, Outcome(code=code, message=reason))
-        if code is None and ended.made is not None:
+        self._schedule.forget(upload_id)
+        ended = self._queue.end(upload_id, outcome)
+        if outcome.code is None and ended.made is not None:
             log.info(
                 "upload %s: %s of %s sent to %s, %d bytes, SHA-256 %s",
-                *(record.id, record.form, record.camera or "the box", record.host),
+                *(ended.id, ended.form, ended.camera or "the box", ended.host),
                 *(ended.made.size_bytes, ended.made.sha256),
             )
         self._replies.answer(ended)

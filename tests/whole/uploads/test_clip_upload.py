@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import stat
+import threading
 import zipfile
 from pathlib import Path
 
@@ -193,6 +194,45 @@ def test_a_clip_whose_folder_cannot_be_made_is_tried_again(
         wait_until(lambda: "cannot be started" in caplog.text)
         blocking.unlink()
         box.wait_for_result()
+
+
+def test_a_result_that_the_disk_refuses_is_stored_later_and_nothing_is_sent_twice(
+    street: StreetBox, link: LinkConfig, tmp_path: Path
+) -> None:
+    done = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+    stopping = threading.Event()
+    with (
+        ScriptedServer(tmp_path, done) as server,
+        UploadBox(
+            street, msgspec.structs.replace(link, ca=str(server.ca)), never_turned="uploads"
+        ) as box,
+    ):
+        box.send({"kind": "put", "url": server.url})
+        wait_until(box.queue.pending)
+
+        def is_about_to_send() -> bool:
+            box.stage.run_once(stopping)
+            return box.stage._run is not None and box.stage._run.pending_send is not None
+
+        wait_until(is_about_to_send)
+        record = street.state / "uploads/one.json"
+        kept = record.rename(tmp_path / "one.json")
+        (record / "no file").mkdir(parents=True)
+        with pytest.raises(IsADirectoryError):
+            wait_until(lambda: box.stage.run_once(stopping))
+        for _ in range(3):
+            box.clock.advance_s(600)
+            with pytest.raises(IsADirectoryError):
+                box.stage.run_once(stopping)
+        shutil.rmtree(record)
+        kept.rename(record)
+        box.stage.run_once(stopping)
+        assert box.wait_for_result().host == "localhost"
+        assert len(server.requests) == 1
+        ended = box.queue.find("one")
+        assert ended is not None
+        assert ended.made is not None
+        assert ended.sent_bytes == ended.made.size_bytes
 
 
 def test_a_link_in_the_place_of_the_file_that_was_made_is_not_taken(street: StreetBox) -> None:
