@@ -5,11 +5,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS := 2
 MODEL_PYTHON := python3.11
-# Where pip finds the CPU build of PyTorch, which is not on PyPI: a page or a folder.
+# The page or folder in which pip finds the CPU build of PyTorch, which is not on PyPI.
 TORCH_WHEELS := https://download.pytorch.org/whl/cpu/torch/
 # The tests together wait more than they compute.
 TEST_WORKERS := 6
-# A test that hangs fails, with the stacks of its threads. The longest takes two minutes beside seven others on two cores.
+# A test that hangs fails, with the stacks of its threads. The longest takes two minutes next to seven others on two cores.
 TEST_TIMEOUT_S := 900
 # They start the agent hundreds of times, and each start would compile 430 modules, .3 s of CPU.
 unexport PYTHONDONTWRITEBYTECODE
@@ -127,7 +127,7 @@ lock: ## resolve requirements.lock from pyproject.toml again, with hashes
 	.cache/lock/bin/pip install --quiet uv==0.13.8
 	.cache/lock/bin/uv pip compile --quiet --universal --generate-hashes --no-header \
 	  --python-version 3.11 --extra centre --extra count --extra dev --output-file requirements.lock pyproject.toml
-	# What a box has of it, on the Python of its image.
+	# The part of it that a box has, on the Python of its image.
 	.cache/lock/bin/uv pip compile --quiet --universal --generate-hashes --no-header \
 	  --python-version 3.13 --constraint requirements.lock \
 	  --output-file images/requirements-box.lock pyproject.toml

@@ -176,7 +176,9 @@ def run_bench(name: str, checkout: Path) -> BenchResult:
 
 def print_results(results: Sequence[BenchResult], *, beside: bool) -> None:
     """Print the table, then the failures and the missed targets."""
-    table = Table(title=f"{read_machine().cpu}, {read_machine().cores} cores", title_justify="left")
+    table = Table(
+        title=f"{read_machine().cpu}, cores: {read_machine().cores}", title_justify="left"
+    )
     table.add_column("what")
     if beside:
         table.add_column("before", justify="right")
@@ -205,7 +207,7 @@ def to_markdown(results: Sequence[BenchResult], *, beside: bool) -> str:
     """Format the table for a page."""
     machine_info = read_machine()
     lines = [
-        f"Measured on {machine_info.date}: {machine_info.cpu}, {machine_info.cores} cores, {machine_info.system}.",
+        f"Measured on {machine_info.date}: {machine_info.cpu}, cores: {machine_info.cores}, {machine_info.system}.",
         f"Python {machine_info.python}; the street is {machine_info.street}.",
         "",
         f"| What |{' Before |' if beside else ''} Value | Target | Verdict | Note |",

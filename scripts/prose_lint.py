@@ -1,4 +1,4 @@
-"""Refuse sentences that CONTRIBUTING.md rules out: in docstrings, comments and Markdown pages.
+"""Refuse sentences that CONTRIBUTING.md rules out: in docstrings, comments, Markdown pages, the Makefile and .ci/run.
 
 Usage: `python scripts/prose_lint.py [FILE...]`, by default every file that git tracks. Exit code 1 if
 there is a finding, each printed as `FILE:LINE: TEXT (RULE)`.
@@ -10,18 +10,29 @@ import re
 import subprocess
 import sys
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-WORDS = re.compile(r"\b([Ww]hoever|[Aa]new|is told|was told|are told|stands? on|lets? go of)\b")
-"""Words that stand for a named thing or for the field's verb."""
+WORDS = re.compile(
+    r"\b([Ww]hoever|[Aa]new|(?<!-)[Bb]eside|is told|was told|are told|stands? on|lets? go of)\b"
+)
+"""Words that stand for a named thing, the field's verb or its preposition; not the option `--beside`."""
 FIRST_WORD = re.compile(r"^(What|Who|Whose|Where|So (long|much|many))\b(?![^.]*\?)")
 """A first sentence whose subject is a relative clause. A question may begin so."""
+RELATIVE_CLAUSE = re.compile(
+    r"(?:^(?:[-*>] |\d+\. |\s)*|[.!?|]\**\s+)\**((What|Who|Whose|Where)\b(?![^.:|]*\?))",
+    re.MULTILINE,
+)
+"""The begin of any sentence of a page, list item or table cell that is a relative clause and no question."""
+TABLE_RULE = re.compile(r"\|[ :|-]+$")
+"""The row under the header of a table. Column titles may be relative clauses."""
 QUOTATION = re.compile(r'`[^`]*`|"[^"]*"')
 """A code span or a quoted text in a page, which the rules do not apply to."""
 MAX_SUMMARY_CHARS = 100
 """A docstring's first line, with its indentation: the line length of the formatter."""
-GENERATED = ("CHANGELOG.md", "docs/runbook", "docs/demo-output")
+GENERATED = ("docs/runbook", "docs/demo-output")
+COMMENTED = ("Makefile", ".ci/run")
+"""Files of which the rules apply to the comments, and to the help texts after `##`."""
 
 
 def python_findings(path: Path) -> Iterator[tuple[int, str, str]]:
@@ -44,16 +55,38 @@ def python_findings(path: Path) -> Iterator[tuple[int, str, str]]:
             yield token.start[0], token.string, "word"
 
 
+def prose_findings(rows: Sequence[str]) -> Iterator[tuple[int, str, str]]:
+    """Yield (line, text, rule) for each row of prose with a refused word, and each refused begin of a sentence."""
+    prose = [QUOTATION.sub('""', row) for row in rows]
+    for number, row in enumerate(prose, 1):
+        if WORDS.search(row):
+            yield number, rows[number - 1].strip(), "word"
+    text = "\n".join(prose)
+    for match in RELATIVE_CLAUSE.finditer(text):
+        number = text.count("\n", 0, match.start(1)) + 1
+        yield number, rows[number - 1].strip(), "begins with a relative clause"
+
+
 def markdown_findings(path: Path) -> Iterator[tuple[int, str, str]]:
-    """Yield (line, text, rule) for each line of a page outside of code blocks."""
+    """Yield (line, text, rule) for each finding of a page outside of code blocks and column titles."""
+    rows = path.read_text(encoding="utf-8").splitlines()
     is_code = False
-    for number, row in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        if row.lstrip().startswith("```"):
-            is_code = not is_code
-        elif not is_code and WORDS.search(QUOTATION.sub("", row)):
-            yield number, row.strip(), "word"
-        elif not is_code and row.startswith("#") and FIRST_WORD.match(row.lstrip("# ")):
-            yield number, row, "a title is a noun"
+    for index, row in enumerate(rows):
+        is_fence = row.lstrip().startswith("```")
+        is_code ^= is_fence
+        if is_code or is_fence:
+            rows[index] = ""
+        elif TABLE_RULE.match(row):
+            rows[index - 1] = ""
+        elif row.startswith("#") and FIRST_WORD.match(row.lstrip("# ")):
+            yield index + 1, row, "a title is a noun"
+    yield from prose_findings(rows)
+
+
+def comment_findings(path: Path) -> Iterator[tuple[int, str, str]]:
+    """Yield (line, text, rule) for each finding in the comments of a file that is no Python."""
+    rows = path.read_text(encoding="utf-8").splitlines()
+    yield from prose_findings([row.partition("# ")[2] for row in rows])
 
 
 def main(names: list[str]) -> int:
@@ -70,6 +103,8 @@ def main(names: list[str]) -> int:
         if name.startswith(GENERATED) or not path.is_file():
             continue
         findings = {".py": python_findings, ".md": markdown_findings}.get(path.suffix)
+        if name in COMMENTED:
+            findings = comment_findings
         for line, text, rule in findings(path) if findings else ():
             found += 1
             print(f"{name}:{line}: {text[:MAX_SUMMARY_CHARS]} ({rule})")

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Run a make target of tests, and the tests that failed beside others once more, without others: second_try.py make TARGET ...
+"""Run a make target of tests, and the tests that failed while others ran once more, alone: second_try.py make TARGET ...
 
 A test that passes then is printed with what it hid, and recorded in .cache/second-tries. A test that is in the record already fails
 the run: it needs a mend, not a third try.

@@ -190,5 +190,5 @@ def clock() -> ManualClock:
 def shared() -> Path:
     """The folder of real footage, labels and models next to the project."""
     if not SHARED_FOLDER.is_dir():
-        pytest.skip(f"needs {SHARED_FOLDER.name}/ beside the project: real footage and labels")
+        pytest.skip(f"needs {SHARED_FOLDER.name}/ next to the project: real footage and labels")
     return SHARED_FOLDER

@@ -38,7 +38,7 @@ _COLUMNS, _ROWS = 78, 22
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments and the subcommand."""
     parser.description = (
-        "Inspects aim, focus, masks, heads, link and clock of a box whose agent is "
+        "Inspects aim, focus, masks, ground, heads, link and clock of a box whose agent is "
         "running, asks whether each is good, and writes a signed record with pictures. With "
         "--compare it prints the drift since commissioning. Exit code 0: none; 1: drift."
     )

@@ -1,6 +1,6 @@
 """The keys of the configuration whose values are paths: resolved against the folder of a file, or listed. Pure.
 
-A key that is missing here is not found beside the file; a test compares the table with the structs.
+A key that is missing here is not found next to the file; a test compares the table with the structs.
 """
 
 import itertools

@@ -30,9 +30,9 @@ class Recipient(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 FOOTAGE_DIR = "footage"
+"""Folder of the footage, in the state folder. Another disk is mounted there."""
 RECORDS_DIR = "commissioned"
 """Folder of the installation records, in the state folder."""
-"""Folder of the footage, in the state folder. Another disk is mounted there."""
 
 
 class RecordConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -22,7 +22,7 @@ _LABELS: Mapping[bool | None, Text] = {
 class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
     """One finding: `ok` is None if it is unknown or does not apply. `code` is the fault's code.
 
-    `fault_subject` is the subject of that fault, None for any. `is_reading`: a reading beside a threshold
+    `fault_subject` is the subject of that fault, None for any. `is_reading`: a reading beyond a threshold
     of the agent, whose fault also needs a while to come and to go. `is_fault`: False for a bad finding that
     is not a fault of the running agent; its code gives the advice and is not printed.
     `is_applicable`: False if the box has no such part.

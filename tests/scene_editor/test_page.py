@@ -337,7 +337,7 @@ def test_shortcuts_work_on_each_layout_and_the_browser_does_not_save_the_page(
     press("l")
     assert editor.find("[data-action=draw-line]").get_attribute("aria-pressed") == "true"
     editor.drag((0.2, 0.5), (0.8, 0.5))
-    # Nothing has the focus, as after a click beside the editor.
+    # Nothing has the focus, as after a click outside the editor.
     editor.run("""
         document.activeElement.blur();
         window.prevented = [];

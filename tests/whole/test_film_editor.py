@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 SCENE = ROOT / "centre" / "demo" / "scenes" / "street.toml"
 LENGTH_S = 12
 COUNT_TIMEOUT_S = 600.0
-"""For the detector, next to all that runs beside it; never waited out in a pass."""
+"""For the detector, next to all that runs at the same time; never waited out in a pass."""
 POLL_S = 0.2
 """More often would keep the page and the detector from their work on a machine that is busy."""
 

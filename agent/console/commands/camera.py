@@ -45,7 +45,7 @@ JPEG_TRANSFER_S = 10.0
 MAX_JPEG_BYTES = xmodem.SHORT_BLOCK_BYTES * int(
     JPEG_TRANSFER_S * file_transfer.LINE_BYTES_PER_S / xmodem.SHORT_BLOCK_BYTES
 )
-"""100,096: as many whole blocks as take JPEG_TRANSFER_S at 115200 baud."""
+"""100,224: as many whole blocks as take JPEG_TRANSFER_S at 115200 baud."""
 _MODES = ("aim", "daynight", "focus", "level", "live", "password", "picture", "xmodem")
 _FILE_PURPOSE = "took a picture over the cable of the box's console"
 _QUIT_KEYS = ("q", "Q", "cancel", "eof")

@@ -17,7 +17,7 @@ _MAX_PARTS = 4
 
 
 def find_detail(text: Text, max_parts: int = _MAX_PARTS) -> Text:
-    """Return the message of a text that is a known sentence, or has one around a colon or beside a semicolon."""
+    """Return the message of a text that is a known sentence, or has one around a colon or next to a semicolon."""
     if isinstance(text, Message) or not text or len(text) > MAX_DETAIL_CHARS or max_parts == 0:
         return text
     return (
