@@ -1,4 +1,4 @@
-"""A process that appends receipts: `custody_child.py FOLDER FIRST [HOW_MANY]`, else until killed.
+"""A process that appends receipts: `custody_child.py FOLDER FIRST [HOW_MANY [PER_FILE]]`, else until killed.
 
 Writes the number of each receipt that was returned, with its own count; `refused` with its own
 count for each that the disk did not take.
@@ -12,13 +12,19 @@ from pathlib import Path
 
 from agent.base.clock import SystemClock, boot_id
 from agent.base.device_identity import DeviceIdentity
+from agent.recording.custody import custody_log
 from agent.recording.custody.custody_log import CustodyLog
 from agent.recording.custody.receipts import SegmentOpened
 
 
 def main(
-    write_line: Callable[[str], None], folder: Path, first: int, receipt_count: int | None = None
+    write_line: Callable[[str], None],
+    folder: Path,
+    first: int,
+    receipt_count: int | None = None,
+    receipts_per_file: int = custody_log.RECEIPTS_PER_FILE,
 ) -> None:
+    custody_log.RECEIPTS_PER_FILE = receipts_per_file
     clock = SystemClock()
     identity = DeviceIdentity.load_or_create(folder / "identity")
     custody = CustodyLog.open(folder / "custody", "pole-17", boot_id(), clock, identity)

@@ -13,7 +13,7 @@ import pytest
 from agent.base.clock import SystemClock, boot_id
 from agent.base.device_identity import DeviceIdentity
 from agent.recording.custody.chain import verify_chain
-from agent.recording.custody.custody_log import CustodyLog
+from agent.recording.custody.custody_log import RECEIPTS_PER_FILE, CustodyLog
 from agent.recording.custody.receipts import FileQuarantined, SegmentOpened
 
 ROOT = Path(__file__).parents[2]
@@ -37,15 +37,16 @@ class Box:
         chain = self._folder / "custody"
         return CustodyLog.open(chain, "pole-17", boot_id(), SystemClock(), self._identity)
 
-    def append_under(self, fault: str) -> None:
-        """Run the process with a fault injected by strace(1), in calls on the chain alone."""
+    def append_under(self, fault: str, *paths: Path, per_file: int = RECEIPTS_PER_FILE) -> None:
+        """Run the process with a fault injected by strace(1), in calls on these paths, or on the chain's."""
         chain = self.path.parent
+        paths = paths or (chain, self.path, chain / "lock")
         child = subprocess.run(
             [
                 *("strace", "-f", "-qq", "-o", "/dev/null", "-e", f"inject={fault}"),
-                *("-P", str(chain), "-P", str(self.path), "-P", str(chain / "lock")),
+                *(argument for path in paths for argument in ("-P", str(path))),
                 *(sys.executable, "-m", "tests.faults.custody_child"),
-                *(str(self._folder), "0", str(HOW_MANY)),
+                *(str(self._folder), "0", str(HOW_MANY), str(per_file)),
             ],
             cwd=ROOT,
             stdout=subprocess.PIPE,
@@ -92,6 +93,23 @@ def test_a_refused_receipt_is_absent_and_every_other_is_present(box: Box, fault:
     assert len(box.refused) > 4
     assert len(box.refused) + len(box.returned) == HOW_MANY
     assert segments == {1: "before.mp4", **box.returned}
+
+
+@pytest.mark.parametrize(
+    ("fault", "name"),
+    [
+        ("openat:error=ENOSPC:when=1", "0000000004.chain"),
+        ("openat:error=ENOSPC:when=2", "0000000004.chain"),
+        ("fsync:error=EIO:when=1", ""),
+    ],
+)
+def test_a_chain_file_that_cannot_be_created_costs_one_receipt(
+    box: Box, fault: str, name: str
+) -> None:
+    box.append_under(fault, box.path.parent / name, per_file=3)
+    assert box.refused == {"2.mp4"}
+    assert box.segments() == {1: "before.mp4", **box.returned}
+    assert len(list(box.path.parent.glob("*.chain"))) == 14
 
 
 def test_a_disk_that_cannot_truncate_loses_no_receipt(box: Box) -> None:

@@ -276,6 +276,23 @@ def test_a_failed_append_leaves_no_trace(box: Box) -> None:
     assert box.bodies() == [opened(1), opened(2), opened(4)]
 
 
+@pytest.mark.parametrize("count", [0, 3])
+def test_an_empty_chain_file_that_another_process_removes_is_created_again(
+    box: Box, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    monkeypatch.setattr(custody_module, "RECEIPTS_PER_FILE", 3)
+    agent = box.open()
+    before = fill(agent, count)
+    path = box.chain / f"{count + 1:010d}.chain"
+    with files_at_most(0), pytest.raises(OSError, match="File too large"):
+        agent.append(opened(8), 0)
+    assert path.stat().st_size == 0
+    box.open()
+    assert not path.exists()
+    fill(agent, 1, first=9)
+    assert box.bodies() == [*before, opened(9)]
+
+
 def test_a_box_starts_with_a_full_disk(box: Box) -> None:
     fill(box.open(), 2)
     with (box.chain / "0000000001.chain").open("ab") as file:

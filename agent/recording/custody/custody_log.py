@@ -76,8 +76,9 @@ _SEQ_DECODER = JsonDecoder(_ReceiptSeq)
 class CustodyLog:
     """The chain of one box. Thread-safe; every method but `open` may raise OSError.
 
-    Invariant: `_position` is the last receipt known to be durable, `_tail_path` its file (None if the
-    next receipt begins a file), and `_tail_bytes` the offset of its end there.
+    Invariant: `_position` is the last receipt known to be durable, `_tail_path` its file, and `_tail_bytes` the
+    offset of its end there. If `_tail_path` is None or `_tail_bytes` is 0 the next receipt begins a file, which may
+    be missing.
     """
 
     def __init__(
@@ -330,10 +331,15 @@ class CustodyLog:
         except UnicodeEncodeError as error:
             raise BadReceipt(f"cannot be encoded: {error}") from error
         path = self._tail_path
-        if path is None or receipt.seq - first_seq_of_file(path) >= RECEIPTS_PER_FILE:
+        if (
+            path is None
+            # Another process removes an empty file, and its folder may not be synced.
+            or not self._tail_bytes
+            or receipt.seq - first_seq_of_file(path) >= RECEIPTS_PER_FILE
+        ):
             path = self._chain_file_path(receipt.seq)
-            self._tail_path, self._tail_bytes = path, 0
             create_file(path)
+            self._tail_path, self._tail_bytes = path, 0
         try:
             append_to_file(path, data)
         except OSError:
