@@ -9,6 +9,7 @@ import msgspec
 
 from agent.base.atomic_file import fsync_dir, sync, sync_data
 from agent.base.clock import Clock
+from agent.config.recording import MAX_SEGMENT_S
 from agent.recording.encryption.key_wrapping import Sealer, write_sidecar
 from agent.recording.gop import GopTracker
 from agent.recording.muxer import Muxer
@@ -76,7 +77,7 @@ class OpenSegment:
         except OSError:
             self.abandon()
             raise
-        self._last_sync_ns = clock.boottime_ns()
+        self._opened_ns = self._last_sync_ns = clock.boottime_ns()
         self._synced_bytes = 0
         self._is_entry_durable = self._sealed
 
@@ -112,14 +113,18 @@ class OpenSegment:
     def should_rotate(self, packet: Packet, segment_s: float) -> bool:
         """Return True if a new file begins with this packet.
 
-        It is a keyframe after `segment_s` seconds of the stream, or one that changes the stream's
-        parameters, or the stream's time went back.
+        It is a keyframe after `segment_s` seconds of the stream or of boot time, or one that changes the
+        stream's parameters, or the stream's time went back. The clock of a camera may be wrong: if it is fast a
+        file still has half of `segment_s` in boot time, so that the disk gets at most twice the files and receipts; and
+        whatever times the packets have, the file ends at the first keyframe after MAX_SEGMENT_S.
         """
         if not packet.is_key or self._first_packet is None or self._last_packet is None:
             return False
-        duration_ns = packet.dts_ns - self._first_packet.dts_ns
+        stream_ns = packet.dts_ns - self._first_packet.dts_ns
+        boot_ns = packet.t_ns - self._first_packet.t_ns
         return (
-            duration_ns >= segment_s * 1e9
+            (max(stream_ns, boot_ns) >= segment_s * 1e9 and boot_ns >= segment_s * 1e9 / 2)
+            or self._clock.boottime_ns() - self._opened_ns >= MAX_SEGMENT_S * 1e9
             or packet.dts_ns <= self._last_packet.dts_ns
             or not self._muxer.continues(packet)
         )
@@ -162,7 +167,9 @@ class OpenSegment:
     def _duration_ns(self) -> int:
         if self._first_packet is None or self._last_packet is None:
             return 0
-        return self._last_packet.dts_ns - self._first_packet.dts_ns + self._frame_ns
+        stream_ns = self._last_packet.dts_ns - self._first_packet.dts_ns
+        # A segment of a slow clock would end long before the next one: listed as a gap, and left out of exports.
+        return max(stream_ns, self._last_packet.t_ns - self._first_packet.t_ns) + self._frame_ns
 
     def _write(self, data: bytes) -> None:
         view = memoryview(data)

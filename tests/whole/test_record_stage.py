@@ -11,6 +11,7 @@ import textwrap
 import threading
 from datetime import timedelta
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -19,7 +20,7 @@ import numpy as np
 import pytest
 
 from agent.base.model import Segment
-from agent.config.recording import RecordConfig
+from agent.config.recording import MAX_SEGMENT_S, RecordConfig
 from agent.faults.registry import FaultRegistry
 from agent.recording.quarantine import QUARANTINE_DIR
 from agent.recording.record_stage import MAX_BATCH_NS, MIN_RETRY_S, RecordStage
@@ -30,7 +31,8 @@ from agent.runtime.queues import PacketQueue
 from drivers.camera.replay import Options, open_camera
 from drivers.contracts import StreamRequest
 from drivers.errors import DriverError
-from drivers.media import Packet, StreamInfo
+from drivers.media import NS_PER_S, Packet, StreamInfo
+from drivers.timeline import StreamTimeline
 from tests.conftest import ManualClock
 from tests.recording_rig import retention_alone
 
@@ -86,6 +88,11 @@ def packets_of(path: Path) -> tuple[StreamInfo, list[Packet]]:
     info = camera.info
     camera.close()
     return info, packets
+
+
+def timed(packet: Packet, t_ns: int, stream_ns: int) -> Packet:
+    """A packet at other times."""
+    return msgspec.structs.replace(packet, t_ns=t_ns, pts_ns=stream_ns, dts_ns=stream_ns)
 
 
 def pictures(paths: list[str]) -> list[str]:
@@ -198,6 +205,53 @@ def test_segments_begin_at_keyframes_and_follow_without_a_gap(video: Path, tmp_p
     assert footage.segments == 5
     assert footage.bytes == sum(Path(path).stat().st_size for path in recording.files())
     assert footage.oldest_utc == recording.segments[0].begin_utc == "2026-11-25T00:00:00.000Z"
+
+
+@pytest.mark.parametrize("speed", [0.0, 0.1, 0.9, 6.0])
+def test_a_camera_whose_clock_is_wrong_gets_segments_by_the_clock_of_the_box(
+    video: Path, tmp_path: Path, speed: float
+) -> None:
+    info, (key, *_) = packets_of(video)
+    recording = Recording(tmp_path, ManualClock(), segment_s=10)
+    recording.stage.on_stream_opened(info)
+    timeline = StreamTimeline(NS_PER_S // FPS)
+    for second in range(1, 600):
+        raw_ns = round(second * speed * NS_PER_S)
+        times = timeline.map_packet(raw_ns, raw_ns, second * NS_PER_S)
+        t_ns = times.boottime_ns(times.dts_ns)
+        recording.clock.now_ns = times.arrival_ns
+        recording.put([timed(key, t_ns, times.dts_ns)])
+    lengths_s = [
+        (after.begin_ns - before.begin_ns) / NS_PER_S
+        for before, after in pairwise(recording.segments)
+    ]
+    assert min(lengths_s) >= 5
+    assert max(lengths_s) <= 60
+    assert sum(lengths_s) > 500
+
+
+def test_a_stream_that_is_slower_than_the_box_leaves_no_gap_between_segments(
+    video: Path, tmp_path: Path
+) -> None:
+    info, (key, *_) = packets_of(video)
+    recording = Recording(tmp_path, ManualClock(), segment_s=10)
+    recording.stage.on_stream_opened(info)
+    recording.put([timed(key, n * NS_PER_S, n * NS_PER_S // 2) for n in range(1, 100)])
+    assert len(recording.segments) == 9
+    for before, after in pairwise(recording.segments):
+        assert before.begin_ns + before.duration_ns > after.begin_ns - NS_PER_S
+
+
+def test_packets_of_one_time_end_a_segment_after_the_longest_that_is_allowed(
+    video: Path, tmp_path: Path
+) -> None:
+    info, (key, *_) = packets_of(video)
+    recording = Recording(tmp_path, ManualClock(), segment_s=10)
+    recording.stage.on_stream_opened(info)
+    for second in range(1, 3 * MAX_SEGMENT_S + 2):
+        recording.clock.now_ns = second * NS_PER_S
+        recording.put([timed(key, NS_PER_S, second)])
+    assert len(recording.segments) == 3
 
 
 def test_the_ring_stays_in_its_budget_and_keeps_the_newest(video: Path, tmp_path: Path) -> None:
