@@ -1,6 +1,7 @@
 """agent.recording.retention.hold_store: other processes, other runs, damaged files, and a failing disk."""
 
 import json
+import os
 import random
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +17,7 @@ from agent.config.recording import FootageRules, HoldConfig, RecordConfig
 from agent.faults.registry import FaultRegistry
 from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.custody.receipts import FootageEvicted, HoldPlaced, HoldReleased, ReceiptBody
-from agent.recording.recovery import StoredSegment
+from agent.recording.recovery import StoredSegment, recover_folder
 from agent.recording.retention import event_holds
 from agent.recording.retention.active_holds import ActiveHolds
 from agent.recording.retention.event_holds import EventFootageSpan, EventHolds
@@ -60,27 +61,33 @@ class Kept:
     """A keeper with one camera's footage: files of 100 bytes, ten seconds each."""
 
     def __init__(self, folder: Path, clock: ManualClock, **settings: float) -> None:
+        self.state = folder
+        self.clock = clock
         self.faults = FaultRegistry(clock.boottime_ns)
         self.chain: list[ReceiptBody] = []
         self.chain_works = True
         self.reported: list[str] = []
         self.folder = folder / "footage" / "north"
         self.folder.mkdir(parents=True)
-        self.holds = holds_of(folder, clock)
-        record = RecordConfig(**{"max_bytes": 1000, "reserve_bytes": 0, **settings})  # type: ignore[arg-type]
-        self.keeper = RetentionStage(
-            folder / "footage",
-            RetentionRules(FootageRules(record=record, hold=HoldConfig(pre_s=0)), ["north"]),
-            clock,
-            BOOT,
-            self.faults,
-            self.holds,
-            ReceiptQueue(self.append, self.faults),
-            lambda hold: self.reported.append(hold.id),
-        )
+        self.record = RecordConfig(**{"max_bytes": 1000, "reserve_bytes": 0, **settings})  # type: ignore[arg-type]
+        self.start(ReceiptQueue(self.append, self.faults))
         segments = [self.segment(number) for number in range(10)]
         self.keeper.enforce()
         self.keeper.register_folder("north", self.folder, segments)
+
+    def start(self, receipt_queue: ReceiptQueue) -> None:
+        """A run of the agent begins, and nothing has been read."""
+        self.holds = holds_of(self.state, self.clock)
+        self.keeper = RetentionStage(
+            self.state / "footage",
+            RetentionRules(FootageRules(record=self.record, hold=HoldConfig(pre_s=0)), ["north"]),
+            self.clock,
+            BOOT,
+            self.faults,
+            self.holds,
+            receipt_queue,
+            lambda hold: self.reported.append(hold.id),
+        )
 
     def append(self, body: ReceiptBody, t_ns: int) -> None:
         if not self.chain_works:
@@ -461,15 +468,18 @@ def test_a_hold_with_an_impossible_time_is_set_aside(
     assert path.with_name(f"{path.name}.unreadable").exists()
 
 
-def restarted(kept: Kept, folder: Path, clock: ManualClock) -> tuple[HoldStore, ActiveHolds]:
-    """The holds of the next run of the agent, and its custody log as far as the reader needs it."""
-    box = Box(folder / "log")
-    custody = box.open()
+def chain_on_disk(kept: Kept, folder: Path) -> ReceiptQueue:
+    """The custody log as far as a reader of holds needs it."""
+    custody = Box(folder / "log").open()
     for body in kept.chain:
         if isinstance(body, HoldPlaced | HoldReleased):
             custody.append(body, 0)
-    queue = ReceiptQueue(custody.append, kept.faults, custody.read_lines_backwards)
-    store = holds_of(folder, clock)
+    return ReceiptQueue(custody.append, kept.faults, custody.read_lines_backwards)
+
+
+def restarted(kept: Kept, folder: Path, clock: ManualClock) -> tuple[HoldStore, ActiveHolds]:
+    """The holds of the next run of the agent."""
+    queue, store = chain_on_disk(kept, folder), holds_of(folder, clock)
     return store, ActiveHolds(store, queue, clock, kept.faults, lambda _hold: None)
 
 
@@ -495,6 +505,80 @@ def test_a_damaged_hold_is_placed_again_from_its_receipt(
     assert again.in_custody_log
     assert StateFile(path, Hold).read() == again
     assert store.pop_damaged_ids() == set()
+
+
+def held_and_expired(folder: Path, clock: ManualClock, **settings: float) -> tuple[Kept, str]:
+    """A box at its next start: its footage has expired, and one of its two holds is damaged."""
+    kept = Kept(folder, clock, max_age_h=1, **settings)
+    manual(kept.holds, 21, 29)
+    damaged = manual(kept.holds, 1, 19)
+    kept.keeper.enforce()
+    (folder / "holds" / f"{damaged}.json").write_bytes(b"{")
+    clock.advance_s(3700)
+    kept.start(chain_on_disk(kept, folder))
+    return kept, damaged
+
+
+def test_a_recorder_that_starts_first_evicts_nothing_that_a_damaged_hold_protects(
+    clock: ManualClock, tmp_path: Path
+) -> None:
+    kept, damaged = held_and_expired(tmp_path, clock)
+    kept.keeper.register_folder("north", kept.folder, recover_folder(kept.folder))
+    assert kept.left() == [0, 1, 2]
+    assert damaged in {hold.id for hold in holds_of(tmp_path, clock).active()}
+    assert kept.codes() == set()
+
+
+@pytest.mark.raises_fault("STO-04")
+def test_holds_are_in_force_at_the_start_before_their_files_can_be_written(
+    clock: ManualClock, tmp_path: Path
+) -> None:
+    kept, damaged = held_and_expired(tmp_path, clock)
+    in_the_way = tmp_path / "holds" / f".{damaged}.json.making"
+    in_the_way.mkdir()  # where the file is written
+    kept.keeper.register_folder("north", kept.folder, recover_folder(kept.folder))
+    assert kept.left() == [0, 1, 2]
+    kept.keeper.enforce()
+    assert kept.codes() == {"STO-04"}
+    in_the_way.rmdir()
+    kept.keeper.enforce()
+    assert kept.codes() == set()
+    assert damaged in {hold.id for hold in holds_of(tmp_path, clock).active()}
+    assert kept.left() == [0, 1, 2]
+
+
+@pytest.mark.raises_fault("STO-02")
+def test_footage_does_not_expire_before_the_holds_were_read(
+    clock: ManualClock, tmp_path: Path
+) -> None:
+    kept, _ = held_and_expired(tmp_path, clock)
+    folder, elsewhere = tmp_path / "holds", tmp_path / "elsewhere"
+    folder.rename(elsewhere)
+    folder.write_text("no folder")
+    kept.keeper.register_folder("north", kept.folder, recover_folder(kept.folder))
+    kept.write(500)
+    kept.keeper.enforce()
+    assert kept.left() == list(range(10))
+    assert kept.codes() == {"STO-02"}
+    folder.unlink()
+    elsewhere.rename(folder)
+    clock.advance_s(RETRY_S)
+    kept.keeper.enforce()
+    assert kept.left() == [0, 1, 2]
+    assert kept.codes() == set()
+
+
+def test_a_full_disk_gets_room_before_the_holds_were_read(
+    clock: ManualClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, _ = held_and_expired(tmp_path, clock, reserve_bytes=1000)
+    (tmp_path / "holds").rename(tmp_path / "elsewhere")
+    (tmp_path / "holds").write_text("no folder")
+    # 800 of 100,000 bytes are free, and 1000 are to be.
+    stats = os.statvfs_result((1, 1, 100_000, 800, 800, 0, 0, 0, 0, 255))
+    monkeypatch.setattr("agent.recording.retention.retention_stage.os.statvfs", lambda _path: stats)
+    kept.keeper.register_folder("north", kept.folder, recover_folder(kept.folder))
+    assert kept.left() == list(range(2, 10))
 
 
 def test_a_damaged_hold_that_was_released_is_not_placed_again(

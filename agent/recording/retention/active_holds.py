@@ -40,21 +40,37 @@ class ActiveHolds:
         self._clock = clock
         self._faults = faults
         self._on_broken = on_broken
+        self._is_store_reset = False
+        self._damaged_ids: set[str] = set()
         self.current: tuple[Hold, ...] = ()
+        self.are_known = False
+        """Whether `load` has taken over all holds of the previous agent."""
 
     def load(self) -> None:
-        """Take over the holds of the previous agent. Raises OSError."""
-        self._hold_store.reset_for_boot()
+        """Take over the holds of the previous agent, once. Raises OSError if they cannot be read.
+
+        They are in force even if the disk accepts no file: `sync` writes them later.
+        """
+        if self.are_known:
+            return
+        if not self._is_store_reset:
+            self._hold_store.reset_for_boot()
+            self._is_store_reset = True
         self._restore_damaged()
-        self.current = self._hold_store.active()
+        self.current = self._hold_store.all()
+        self.are_known = True
+        try:
+            self._hold_store.write_unwritten()
+        except OSError as error:
+            self._on_unwritable(error)
 
     def _restore_damaged(self) -> None:
         """Place holds whose files are damaged or missing again, as their receipts state them. Raises OSError.
 
         Otherwise held footage would be evicted because a small file is damaged.
         """
-        damaged = self._hold_store.pop_damaged_ids()
-        wanted = set(damaged)
+        self._damaged_ids |= self._hold_store.pop_damaged_ids()
+        wanted = set(self._damaged_ids)
         for line in self._receipt_queue.read_lines_backwards() if wanted else ():
             if not any(mark in line for mark in _HOLD_MARKS):
                 continue
@@ -70,7 +86,7 @@ class ActiveHolds:
                 break
         for hold_id in sorted(wanted):
             log.error("hold %s: its file is lost, and it has no receipt", hold_id)
-        self._hold_store.give_up(damaged)
+        self._hold_store.give_up(self._damaged_ids)
 
     def _restore(self, placed: HoldPlaced) -> None:
         begin, end, expires = map(
@@ -87,7 +103,7 @@ class ActiveHolds:
             case=placed.case,
             term=term,
         )
-        self._hold_store.save(msgspec.structs.replace(hold, in_custody_log=True))
+        self._hold_store.keep(msgspec.structs.replace(hold, in_custody_log=True))
         log.warning(
             "hold %s: its file was damaged or missing; placed again from its receipt", hold.id
         )
@@ -95,9 +111,11 @@ class ActiveHolds:
     def refresh(self) -> None:
         """Read the store. The last known holds stay in force if it cannot be read."""
         try:
+            self.load()
             self.current = self._hold_store.active()
         except OSError as error:
             log.error("holds: %s", error)
+            self.current = self._hold_store.all()
 
     def sync(self, ages_of: Callable[[str], SegmentAges] | None) -> None:
         """Append new and ended holds to the custody log, and delete ended ones.
@@ -122,11 +140,14 @@ class ActiveHolds:
                             HoldReleaseRequest(hold_id=hold.id, by="vigie", reason="expired")
                         )
         except OSError as error:
-            log.error("holds: %s", error)
-            self._faults.raise_fault("STO-04", "holds", error)
+            self._on_unwritable(error)
         else:
             self._faults.clear("STO-04", "holds")
         self.current = self._hold_store.all()
+
+    def _on_unwritable(self, error: OSError) -> None:
+        log.error("holds: %s", error)
+        self._faults.raise_fault("STO-04", "holds", error)
 
     def break_hold(self, hold: Hold) -> None:
         """End a hold whose footage has to make room."""

@@ -33,6 +33,8 @@ SLACK_DIVISOR = 100
 MAX_SLACK_BYTES = 64_000_000
 """Over a limit, a hundredth more than needed is deleted at once: one receipt then covers several."""
 
+_NO_LIMIT = 1 << 62
+
 
 class RetentionLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Limits of the footage.
@@ -58,6 +60,19 @@ class RetentionLimits(msgspec.Struct, frozen=True, kw_only=True):
     def max_age_ms_of(self, camera: str) -> int:
         """Return the maximum age of a camera's footage."""
         return min(self.max_age_ms, self.max_age_ms_by_camera.get(camera, self.max_age_ms))
+
+    def before_holds_are_known(self) -> "RetentionLimits":
+        """Return the limits as long as any footage may be held: it makes room on a full disk alone, and does not expire."""
+        return msgspec.structs.replace(
+            self,
+            camera_bytes=_NO_LIMIT,
+            box_bytes=_NO_LIMIT,
+            held_camera_bytes=None,
+            held_box_bytes=None,
+            max_age_ms=_NO_LIMIT,
+            max_age_ms_by_camera={},
+            reserve_bytes=self.held_reserve_bytes,
+        )
 
 
 class CameraStorage(msgspec.Struct, frozen=True, kw_only=True):

@@ -86,6 +86,8 @@ class HoldStore:
         self._unwritten_ids: set[str] = set()
         self._is_agent = False
         self._damaged_ids: set[str] = set()
+        self._unnoted_ids: set[str] = set()
+        self._given_up_ids: set[str] = set()
 
     def place(
         self,
@@ -204,11 +206,16 @@ class HoldStore:
         with self._lock:
             return tuple(self._releases.values())
 
-    def save(self, hold: Hold) -> None:
-        """Add or replace a hold."""
+    def keep(self, hold: Hold) -> None:
+        """Add or replace a hold in this process; `write_unwritten` writes it."""
         with self._lock:
             self._holds[hold.id] = hold
             self._unwritten_ids.add(hold.id)
+
+    def save(self, hold: Hold) -> None:
+        """Add or replace a hold."""
+        with self._lock:
+            self.keep(hold)
             self._write_item(hold.id + _HOLD_SUFFIX, hold)
             if self._inventory is not None:
                 self._inventory.add(self._hold_path(hold.id))
@@ -229,10 +236,16 @@ class HoldStore:
             return hold_id in self._holds and hold_id not in self._releases
 
     def write_unwritten(self) -> None:
-        """Write the holds whose files could not be written before."""
+        """Write the holds that have no file yet, and report lost ones, as far as that is not done."""
         with self._lock:
+            note_lost(map(self._hold_path, sorted(self._unnoted_ids)), LOST_REASON)
+            self._unnoted_ids.clear()
             for hold_id in sorted(self._unwritten_ids):
                 self.save(self._holds[hold_id])
+            if self._inventory is not None:
+                lost = self._given_up_ids - self._holds.keys()
+                self._inventory.remove(*map(self._hold_path, lost))
+            self._given_up_ids.clear()
 
     def mark_recorded(self, hold: Hold) -> None:
         """Mark a hold as appended to the custody log, unless it has changed since."""
@@ -258,21 +271,29 @@ class HoldStore:
             self._releases.pop(hold_id, None)
 
     def reset_for_boot(self) -> None:
-        """Prepare the folder at the start of the agent.
+        """Read the folder at the start of the agent. What is to be written is left to `write_unwritten`.
 
         Events that were ongoing in this boot ended with the previous agent; partial files are deleted.
         """
         with self._lock:
             self._is_agent = True
+            self.refresh()
+            self._clean_folder()
+            self._find_lost()
+            now_ns = self._clock.boottime_ns()
+            for hold in list(self._holds.values()):
+                # One that this agent placed before it could read the folder has no file yet.
+                if hold.ongoing and hold.boot == self._boot and hold.id not in self._unwritten_ids:
+                    self.keep(with_event_end(hold, now_ns, self._clock))
+
+    def _clean_folder(self) -> None:
+        """Create the folder and delete partial files, which harm nothing if the disk refuses that."""
+        try:
             self._folder.mkdir(parents=True, exist_ok=True)
             for path in self._folder.glob(f".*{TEMP_SUFFIX}"):
                 path.unlink(missing_ok=True)
-            self.refresh()
-            self._note_lost()
-            now_ns = self._clock.boottime_ns()
-            for hold in list(self._holds.values()):
-                if hold.ongoing and hold.boot == self._boot:
-                    self.save(with_event_end(hold, now_ns, self._clock))
+        except OSError as error:
+            log.warning("holds: partial files stay: %s", error)
 
     def pop_damaged_ids(self) -> set[str]:
         """Return the ids of holds that were set aside or found missing since the last call and are not known otherwise."""
@@ -281,19 +302,17 @@ class HoldStore:
             return damaged - self._holds.keys()
 
     def give_up(self, hold_ids: Iterable[str]) -> None:
-        """Expect the files of damaged holds no longer, except of those that were placed again."""
+        """Expect the files of damaged holds no longer, except of those that were placed again; `write_unwritten` lists that."""
         with self._lock:
-            if self._inventory is not None:
-                lost = (hold_id for hold_id in hold_ids if hold_id not in self._holds)
-                self._inventory.remove(*map(self._hold_path, lost))
+            self._given_up_ids.update(hold_ids)
 
-    def _note_lost(self) -> None:
-        """Note the holds that the state inventory lists and that are missing, to be reported and placed again."""
+    def _find_lost(self) -> None:
+        """Find the holds that the state inventory lists and that are missing, to be reported and placed again."""
         if self._inventory is None:
             return
         ids = {path.stem for path in self._inventory.listed() if path.parent == self._folder}
         lost = ids - self._holds.keys() - self._damaged_ids
-        note_lost(map(self._hold_path, sorted(lost)), LOST_REASON)
+        self._unnoted_ids |= lost
         self._damaged_ids |= lost
 
     def refresh(self) -> None:

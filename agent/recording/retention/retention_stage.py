@@ -305,13 +305,18 @@ class RetentionStage:
     def _make_room(self) -> None:
         if not self._segments_by_camera:
             return
-        storages = self._snapshots()
+        storages, limits = self._snapshots(), self._limits
+        if not self._holds.are_known:
+            # A recorder may register its folder before the first run of this stage.
+            self._holds.refresh()
+            if not self._holds.are_known:
+                limits = limits.before_holds_are_known()
         planned_holds = self._holds.current
-        eviction_plan = self._plan(storages, planned_holds, self._limits)
+        eviction_plan = self._plan(storages, planned_holds, limits)
         if eviction_plan.evictions:
             self._holds.refresh()
             if self._holds.current != planned_holds:
-                eviction_plan = self._plan(storages, self._holds.current, self._limits)
+                eviction_plan = self._plan(storages, self._holds.current, limits)
         self._execute(eviction_plan)
 
     def _snapshots(self) -> dict[str, CameraStorage]:
