@@ -11,7 +11,6 @@ import msgspec
 from agent.clips.clip_admission import ClipAdmission, ClipArgs, without_address
 from agent.clips.upload_queue import UploadQueue, UploadRecord
 from agent.clips.upload_replies import (
-    DEFERRED,
     ClipResult,
     UploadReplies,
     UploadResult,
@@ -111,7 +110,7 @@ class ClipCommandHandler(CommandHandler):
         if outcome is not None:
             self._replies.detach(command.id)
             return result_of((outcome,))
-        return DEFERRED
+        return self._replies.deferred(command.id)
 
     def _queue_or_find(self, command: ValidCommand) -> UploadRecord | None:
         """Queue a new clip; return the record of one that has ended, None of one that has not."""

@@ -4,7 +4,8 @@ the agent has accepted.
 
 import contextlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import TypeAlias
 
 import msgspec
@@ -16,7 +17,7 @@ from agent.commands.command import CommandProgressSink, Deferred, ValidCommand
 from agent.commands.pending_commands import ResumeCommand
 from agent.commands.requester import CommandRejected
 
-DEFERRED = Deferred(timeout_s=LIFETIME_S + 3600, outlives_agent=True)
+TIMEOUT_S = LIFETIME_S + 3600
 """The stage ends an upload before that."""
 
 
@@ -154,13 +155,16 @@ class UploadReplies:
         """Continue the commands of an earlier run that were not answered; those whose uploads it did not queue are refused."""
         records = (*self._queue.pending(), *self._queue.unanswered())
         for command in {record.command.id: record.command for record in records}.values():
-            self.attach(command.id, resume_command(command, DEFERRED))
+            self.attach(command.id, resume_command(command, self.deferred(command.id)))
         for command in self._queue.accepted():
-            sink = resume_command(command, DEFERRED)
-            self._forget_at_end(command.id, sink).finish(_refuse_as_not_queued)
+            resume_command(command, self.deferred(command.id)).finish(_refuse_as_not_queued)
 
-    def accept(self, command: ValidCommand, sink: CommandProgressSink) -> CommandProgressSink:
-        """Store a command, without its addresses, whose uploads are queued after it was accepted. Return the sink that ends it.
+    def deferred(self, command_id: str) -> Deferred:
+        """Return the result of a command of uploads, which is forgotten at its last reply, and not before."""
+        return Deferred(timeout_s=TIMEOUT_S, forget=partial(self._forget, command_id))
+
+    def accept(self, command: ValidCommand) -> None:
+        """Store a command, without its addresses, whose uploads are queued after it was accepted.
 
         If the agent ends before they are queued, the next run refuses the command. Raises: CommandRejected.
         """
@@ -168,7 +172,6 @@ class UploadReplies:
             self._queue.note_accepted(command)
         except OSError as error:
             raise CommandRejected("failed", f"the command cannot be stored: {error}") from error
-        return self._forget_at_end(command.id, sink)
 
     def attach(self, command_id: str, sink: CommandProgressSink) -> None:
         """Have the uploads of a command reported and answered by its sink."""
@@ -201,31 +204,19 @@ class UploadReplies:
         with self._lock:
             sink = self._sinks.pop(record.command.id, None)
         if sink is not None:
-            sink.finish(lambda: self._hand_over(uploads))
+            sink.finish(lambda: result_of(uploads))
 
     def answer_earlier(self) -> None:
         """Answer the commands of uploads that ended just before the agent did."""
         for record in self._queue.unanswered():
             self.answer(record)
 
-    def _forget_at_end(self, command_id: str, sink: CommandProgressSink) -> CommandProgressSink:
-        """Return a sink that forgets an accepted command when its end reaches the dispatcher, and not before."""
-
-        def finish(make_result: Callable[[], msgspec.Struct]) -> None:
-            def end() -> msgspec.Struct:
-                self._queue.forget_accepted(command_id)
-                return make_result()
-
-            sink.finish(end)
-
-        return CommandProgressSink(sink.report_progress, finish)
-
-    def _hand_over(self, records: Sequence[UploadRecord]) -> UploadResult:
-        """Return the result to the dispatcher. Raises: CommandRejected."""
-        for record in records:
-            # A second answer at the next start does no harm.
-            with contextlib.suppress(OSError):
-                self._queue.update(
-                    record.id, lambda old: msgspec.structs.replace(old, is_answered=True)
-                )
-        return result_of(records)
+    def _forget(self, command_id: str) -> None:
+        """Note that a command was answered. A second answer at the next start does no harm."""
+        self._queue.forget_accepted(command_id)
+        for record in self._queue.of_command(command_id):
+            if record.outcome is not None:
+                with contextlib.suppress(OSError):
+                    self._queue.update(
+                        record.id, lambda old: msgspec.structs.replace(old, is_answered=True)
+                    )

@@ -19,7 +19,6 @@ from agent.clips.clip_admission import ClipAdmission, ClipArgs, Purpose, Time, w
 from agent.clips.drawn_spans import Interval, draw_spans, intersect
 from agent.clips.upload_queue import MAX_PENDING, ClipDraw, UploadQueue, UploadRecord
 from agent.clips.upload_replies import (
-    DEFERRED,
     UploadReplies,
     ValidationClip,
     ValidationClipsResult,
@@ -177,13 +176,13 @@ class ValidationClipsCommandHandler(CommandHandler):
         public = msgspec.structs.replace(
             command, args=msgspec.structs.replace(args, uploads=uploads)
         )
-        sink = self._replies.accept(public, progress_sink)
+        self._replies.accept(public)
         try:
-            self._worker.start(lambda: self._draw(args, public, sink), sink)
+            self._worker.start(lambda: self._draw(args, public, progress_sink), progress_sink)
         except CommandRejected:
             self._queue.forget_accepted(command.id)
             raise
-        return DEFERRED
+        return self._replies.deferred(command.id)
 
     def _draw(
         self, args: ValidationClipsArgs, command: ValidCommand, sink: CommandProgressSink

@@ -144,13 +144,14 @@ class Deferred(msgspec.Struct, frozen=True, kw_only=True):
     """Result of a command that takes a while: `CommandProgressSink.finish` ends it within
     `timeout_s`, or it fails. The handler limits how many run at once.
 
-    `on_timeout` is called if it fails so, and returns the reason in one sentence. With `outlives_agent` a stop of the
-    agent does not end it: the next run resumes it, see `PendingCommandStore`.
+    `on_timeout` is called if it fails so, and returns the reason in one sentence. With `forget` a stop of the agent does
+    not end it: the handler has stored it, and the next run resumes it, until `forget` is called on the dispatcher's
+    thread. That is after the last reply was persisted and sent, so no end of the agent loses it.
     """
 
     timeout_s: float
     on_timeout: Callable[[], str] = lambda: "it has not ended in time"
-    outlives_agent: bool = False
+    forget: Callable[[], None] | None = None
 
 
 class CommandProgressSink:

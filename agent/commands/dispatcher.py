@@ -240,7 +240,7 @@ class CommandDispatcher:
         self._idempotency_store = idempotency_store
         self._clock = clock
         self._changed = threading.Condition()
-        self._tasks: deque[Callable[[], None]] = deque()
+        self._tasks: deque[Callable[[], object]] = deque()
         self._queued_count = 0
         self._arrival_number = 0
         self._running: dict[str, RunningJob] = {}
@@ -337,7 +337,7 @@ class CommandDispatcher:
             self._changed.notify()
 
     def close(self) -> None:
-        """Refuse the commands that wait, and fail those that run and do not outlive the agent.
+        """Refuse the commands that wait, and fail those that run and that no later run resumes.
 
         The reply to a stop that a worker still carries out is not persisted: it may be repeated.
         """
@@ -345,7 +345,7 @@ class CommandDispatcher:
         while self._tasks:
             self._tasks.popleft()()
         for running in list(self._running.values()):
-            if not running.deferred.outlives_agent:
+            if running.deferred.forget is None:
                 self._time_out(running, "the agent stopped before it was done")
         self._idempotency_store.close()
 
@@ -394,7 +394,7 @@ class CommandDispatcher:
         if not has_capacity:
             self._stats.count_dropped(f"{job.command.id}: {MAX_QUEUED_COMMANDS} wait already")
 
-    def _enqueue_task(self, task: Callable[[], None]) -> None:
+    def _enqueue_task(self, task: Callable[[], object]) -> None:
         with self._changed:
             has_capacity = len(self._tasks) < MAX_QUEUED_TASKS
             if has_capacity:
@@ -553,29 +553,55 @@ class CommandDispatcher:
         running = self._running.pop(command_id, None)
         if running is None:
             return
-        reply = self._run_to_reply(running.job, make_result, self._finish)
+        reply = self._run_to_reply(
+            running.job, make_result, lambda _job, failure: self._end(running, failure)
+        )
         if isinstance(reply, Deferred):
             raise TypeError(
                 f"{running.job.handler.command.verb}: the end of a command must not be Deferred"
             )
-        self._finish(running.job, reply)
+        self._end(running, reply)
 
     def _time_out(self, running: RunningJob, message: str) -> None:
         self._running.pop(running.job.command.id, None)
-        self._finish(running.job, refuse(running.job.command, "failed", message))
+        self._end(running, refuse(running.job.command, "failed", message))
 
-    def _finish(self, job: Job, reply: FinalReply) -> None:
-        """Persist the reply, then send it: a reply that was sent is repeated after a crash too."""
-        self._persist_reply(
+    def _end(self, running: RunningJob, reply: FinalReply) -> None:
+        """Persist and send the last reply of a command that was accepted, and have it forgotten.
+
+        If an earlier run was killed in between, its reply is sent again. One that cannot be persisted is left to the next run.
+        """
+        job, forget = running.job, running.deferred.forget
+        if forget is None:
+            self._finish(job, reply)
+        elif self._finish(job, self._find_reply(job.command) or reply):
+            forget()
+
+    def _find_reply(self, command: ValidCommand) -> FinalReply | None:
+        """Return the reply that an earlier run has persisted, or None."""
+        try:
+            record = self._idempotency_store.find(command.id)
+        except IdempotencyStoreError:
+            return None
+        return None if record is None or record.digest != command.digest else record.reply
+
+    def _finish(self, job: Job, reply: FinalReply) -> bool:
+        """Persist the reply, then send it: a reply that was sent is repeated after a crash too. Return False if it was
+        not persisted.
+        """
+        is_persisted = self._persist_reply(
             job, reply, at_most_once=not job.handler.command.is_idempotent(job.command.args)
         )
         self._reply_final(job, reply)
+        return is_persisted
 
-    def _persist_reply(self, job: Job, reply: FinalReply, *, at_most_once: bool) -> None:
+    def _persist_reply(self, job: Job, reply: FinalReply, *, at_most_once: bool) -> bool:
         try:
             self._idempotency_store.record_reply(job.command, reply, at_most_once=at_most_once)
         except IdempotencyStoreError as error:
             log.error("command %s: its reply is not persisted: %s", job.command.id, error)
+            return False
+        return True
 
     def _reply_final(self, job: Job, reply: FinalReply, limit: AnswerLimit | None = None) -> bool:
         """Send a last reply, and return True, unless a `limit` leaves it out."""

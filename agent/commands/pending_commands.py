@@ -9,6 +9,7 @@ next run finds it, finds out what became of it, and sends the last reply.
 import logging
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -59,8 +60,12 @@ class PendingCommandStore:
             self._file.write(_PendingCommands(commands=commands))
             self._pending = commands
 
+    def deferred(self, command_id: str, timeout_s: float) -> Deferred:
+        """Return the result of a pending command, which is discarded at its last reply, and not before."""
+        return Deferred(timeout_s=timeout_s, forget=partial(self.discard, command_id))
+
     def discard(self, command_id: str) -> None:
-        """Forget a command that has ended. A disk that takes nothing leaves it to the next run."""
+        """Forget a command that was answered. A disk that takes nothing leaves it to the next run."""
         with self._lock:
             self._pending = tuple(
                 pending for pending in self._pending if pending.command.id != command_id

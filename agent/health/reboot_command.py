@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import msgspec
+
 from agent.commands.command import (
     CommandHandler,
     CommandProgressSink,
@@ -70,26 +72,22 @@ class RebootCommandHandler(CommandHandler):
             raise CommandRejected("failed", f"the reboot cannot be requested: {error}") from error
 
         def on_timeout() -> str:
-            self._withdraw(command.id)
+            withdraw_reboot(self._runtime_dir)
             return f"no reboot within {TIMEOUT_S:.0f} s: vigie-reboot.path does not run"
 
-        return Deferred(timeout_s=TIMEOUT_S, on_timeout=on_timeout, outlives_agent=True)
+        deferred = self._pending.deferred(command.id, TIMEOUT_S)
+        return msgspec.structs.replace(deferred, on_timeout=on_timeout)
 
     def resume(self, resume_command: ResumeCommand) -> None:
         """Reply to a reboot that an earlier run has requested. One that has not happened is withdrawn."""
         for pending in self._pending.of_verb(COMMAND.verb):
-            sink = resume_command(
-                pending.command, Deferred(timeout_s=TIMEOUT_S, outlives_agent=True)
-            )
+            deferred = self._pending.deferred(pending.command.id, TIMEOUT_S)
+            sink = resume_command(pending.command, deferred)
             if pending.boot == self._boot:
                 sink.finish(_fail_as_not_rebooted)
             else:
                 sink.finish(lambda: RestartResult(boot=self._boot, new_boot=True))
-            self._withdraw(pending.command.id)
-
-    def _withdraw(self, command_id: str) -> None:
-        withdraw_reboot(self._runtime_dir)
-        self._pending.discard(command_id)
+            withdraw_reboot(self._runtime_dir)
 
 
 def _fail_as_not_rebooted() -> RestartResult:

@@ -80,17 +80,15 @@ class RestartCommandHandler(CommandHandler):
         self._record_action(command.requester.by, "restart of the agent")
         add_pending(self._pending, PendingCommand(command=command, boot=self._boot))
         self._stop_agent()
-        return Deferred(timeout_s=TIMEOUT_S, outlives_agent=True)
+        return self._pending.deferred(command.id, TIMEOUT_S)
 
     def resume(self, resume_command: ResumeCommand) -> None:
         """Reply to the restarts that have led to this run: each run after the request is one."""
         for pending in self._pending.of_verb(COMMAND.verb):
             result = RestartResult(boot=self._boot, new_boot=pending.boot != self._boot)
-            sink = resume_command(
-                pending.command, Deferred(timeout_s=TIMEOUT_S, outlives_agent=True)
-            )
+            deferred = self._pending.deferred(pending.command.id, TIMEOUT_S)
+            sink = resume_command(pending.command, deferred)
             sink.finish(lambda result=result: result)  # type: ignore[misc]
-            self._pending.discard(pending.command.id)
 
 
 def check_obstacles(obstacles: Sequence[FindObstacle]) -> None:

@@ -69,7 +69,6 @@ class UpdateResult(msgspec.Struct, frozen=True, kw_only=True):
 class _FollowedRequest(msgspec.Struct):
     """A request that root has not finished, as far as it was seen."""
 
-    command_id: str
     request_id: str
     sink: CommandProgressSink
     submitted_ns: int
@@ -153,20 +152,18 @@ class UpdateCommandHandler(CommandHandler):
         except CommandRejected:
             if request_file.withdraw_request(self._folder, request_id):
                 raise
-        self._follow(command.id, request_id, progress_sink)
-        return Deferred(timeout_s=TIMEOUT_S, outlives_agent=True)
+        self._follow(request_id, progress_sink)
+        return self._pending.deferred(command.id, TIMEOUT_S)
 
     def resume(self, resume_command: ResumeCommand) -> None:
         """Follow the request of an earlier run again. One of an earlier boot has ended with it."""
         for pending in self._pending.of_verb(COMMAND.verb):
-            sink = resume_command(
-                pending.command, Deferred(timeout_s=TIMEOUT_S, outlives_agent=True)
-            )
+            deferred = self._pending.deferred(pending.command.id, TIMEOUT_S)
+            sink = resume_command(pending.command, deferred)
             if pending.boot == self._boot:
-                self._follow(pending.command.id, pending.detail, sink)
+                self._follow(pending.detail, sink)
             else:
                 sink.finish(lambda: _reject("failed", "the box was rebooted before it was done"))
-                self._pending.discard(pending.command.id)
 
     def find_obstacle(self) -> str | None:
         """Return why a reboot would do harm now: root installs something."""
@@ -222,9 +219,9 @@ class UpdateCommandHandler(CommandHandler):
     def _read_status(self) -> UpdateRequestStatus | None:
         return request_file.status_file(self._folder).read()
 
-    def _follow(self, command_id: str, request_id: str, sink: CommandProgressSink) -> None:
+    def _follow(self, request_id: str, sink: CommandProgressSink) -> None:
         with self._changed:
-            self._followed = _FollowedRequest(command_id, request_id, sink, self._clock_ns())
+            self._followed = _FollowedRequest(request_id, sink, self._clock_ns())
             self._changed.notify()
 
     def _check_answered(self, followed: _FollowedRequest) -> None:
@@ -254,7 +251,6 @@ class UpdateCommandHandler(CommandHandler):
         with self._changed:
             self._followed = None
         followed.sink.finish(make_result)
-        self._pending.discard(followed.command_id)
 
 
 def _action_of(args: Args) -> UpdateAction:

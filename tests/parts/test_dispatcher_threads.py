@@ -175,6 +175,53 @@ def test_queued_and_running_commands_are_answered_when_the_agent_stops(
     assert slow_rig.head.calls == []
 
 
+class Kept(Slow):
+    """The same, for a command that a later run would answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.forget: Callable[[], None] = lambda: None
+
+    def run(self, command: ValidCommand, progress_sink: CommandProgressSink) -> Deferred:
+        deferred = super().run(command, progress_sink)
+        return msgspec.structs.replace(deferred, forget=self.forget)
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_command_is_forgotten_once_its_last_reply_is_stored_and_sent(
+    make_rig: MakeRig, *, is_late: bool
+) -> None:
+    kept = Kept()
+    rig = make_rig(kept)
+    found: list[tuple[object, object]] = []
+
+    def forget() -> None:
+        record = make_rig().idempotency_store.find("one")
+        found.append((record and record.reply, rig.replies[-1]))
+
+    kept.forget = forget
+    rig.run_command({}, verb="slow")
+    assert found == []
+    if is_late:
+        rig.clock.advance_s(61)
+    else:
+        kept.progress_sinks[0].finish(lambda: Slow.Result(done="all"))
+    rig.run_once()
+    ((stored, sent),) = found
+    assert stored == sent == rig.replies[-1]
+    assert len(rig.replies) == 2
+
+
+def test_a_command_that_a_later_run_answers_is_not_refused_when_the_agent_stops(
+    make_rig: MakeRig,
+) -> None:
+    kept = Kept()
+    rig = make_rig(kept)
+    rig.run_command({}, verb="slow")
+    rig.dispatcher.close()
+    assert rig.replies == [CommandAccepted(command="one", verb="slow")]
+
+
 class Running:
     """The desk's stages in threads of their own."""
 

@@ -11,10 +11,11 @@ import pytest
 
 from agent.base.model import CommandAccepted, Reply, ReplyAddress
 from agent.commands.command import CommandProgressSink, Deferred, ValidCommand
-from agent.commands.pending_commands import MAX_PENDING, PendingCommandStore
+from agent.commands.pending_commands import FILE_NAME, MAX_PENDING, PendingCommandStore
 from agent.commands.requester import Requester
 from agent.health.reboot_command import TIMEOUT_S, RebootCommandHandler
 from agent.health.reboot_request import REBOOT_FILE
+from agent.health.restart_command import TIMEOUT_S as RESTART_TIMEOUT_S
 from agent.health.restart_command import RestartCommandHandler
 from tests.conftest import ManualClock
 from tests.parts.command_rig import CommandRig, MakeRig, decode_result, make_rig, rejection_of
@@ -137,6 +138,76 @@ def test_a_run_that_crashed_after_the_begin_is_answered_by_the_next_one(
     second = start()
     second.rig.run_all()
     assert decode_result(second.answers[0][1])["boot"] == BOOT
+
+
+@pytest.mark.parametrize("verb", ["restart", "reboot"])
+def test_a_run_that_ends_before_its_dispatcher_turns_leaves_the_answer_to_the_next_one(
+    start: Callable[..., Box], verb: str
+) -> None:
+    first = start()
+    assert accepted(first, verb)
+    first.end()
+    second = start(NEXT_BOOT)
+    assert second.answers == [], "it is killed, or a part that is built later raises"
+
+    third = start(NEXT_BOOT)
+    third.rig.run_all()
+    ((_, reply),) = third.answers
+    assert decode_result(reply) == {"boot": NEXT_BOOT, "new_boot": True}
+    fourth = start(NEXT_BOOT)
+    fourth.rig.run_all()
+    assert fourth.answers == [], "it was answered before"
+
+
+@pytest.mark.parametrize("verb", ["restart", "reboot"])
+def test_a_kill_after_the_answer_repeats_the_same_one_in_another_boot_too(
+    tmp_path: Path, start: Callable[..., Box], verb: str
+) -> None:
+    first = start()
+    assert accepted(first, verb)
+    first.end()
+    pending = (tmp_path / FILE_NAME).read_bytes()
+    second = start()
+    second.rig.run_all()
+    second.end()
+    (tmp_path / FILE_NAME).write_bytes(pending)  # killed before it was removed from the file
+
+    third = start(NEXT_BOOT)
+    third.rig.run_all()
+    assert third.answers == second.answers
+    assert PendingCommandStore(tmp_path).of_verb(verb) == ()
+
+
+@pytest.mark.raises_fault("CTL-01")
+@pytest.mark.parametrize("verb", ["restart", "reboot"])
+def test_an_answer_that_cannot_be_stored_is_sent_and_left_to_the_next_run(
+    start: Callable[..., Box], verb: str
+) -> None:
+    first = start()
+    assert accepted(first, verb)
+    first.end()
+    second = start(NEXT_BOOT)
+    away = second.rig.folder.with_name("away")
+    second.rig.folder.rename(away)
+    second.rig.run_all()
+    away.rename(second.rig.folder)
+    third = start(NEXT_BOOT)
+    third.rig.run_all()
+    assert third.answers == second.answers
+    assert len(third.answers) == 1
+
+
+def test_a_stop_that_hangs_has_failed_and_is_not_answered_again(
+    start: Callable[..., Box], clock: ManualClock
+) -> None:
+    first = start()
+    assert accepted(first, "restart")
+    clock.advance_s(RESTART_TIMEOUT_S + 1)
+    first.rig.run_all()
+    assert rejection_of(first.rig.replies[-1]) == ("failed", "it has not ended in time")
+    second = start()
+    second.rig.run_all()
+    assert second.answers == []
 
 
 def test_without_a_service_manager_nothing_would_start_the_agent_again(

@@ -173,6 +173,43 @@ def test_the_next_run_follows_the_request_of_the_one_before(start: Callable[...,
     assert third.answers == []
 
 
+def test_an_outcome_that_comes_while_the_agent_stops_is_answered_by_the_next_run(
+    start: Callable[..., Box],
+) -> None:
+    first = start()
+    first.rig.run_command(INSTALL, verb="update")
+    _, root = first.take()
+    first.rig.dispatcher.close()
+    root.finish(["done"])
+    first.handler.check()  # its stage stops after the dispatcher
+    assert len(first.rig.replies) == 1
+    second = start()
+    second.check()
+    (reply,) = second.answers
+    assert decode_result(reply) == {"lines": ["done"]}
+    third = start()
+    third.check()
+    assert third.answers == []
+
+
+def test_a_run_that_ends_before_its_dispatcher_turns_leaves_the_failure_to_the_next_one(
+    start: Callable[..., Box],
+) -> None:
+    first = start()
+    first.rig.run_command(INSTALL, verb="update")
+    first.take()
+    first.rig.dispatcher.close()
+    second = start(NEXT_BOOT)
+    assert second.answers == []
+    third = start(NEXT_BOOT)
+    third.check()
+    (reply,) = third.answers
+    assert rejection_of(reply) == ("failed", "the box was rebooted before it was done")
+    fourth = start(NEXT_BOOT)
+    fourth.check()
+    assert fourth.answers == []
+
+
 def test_a_reboot_in_between_is_a_failure(start: Callable[..., Box]) -> None:
     first = start()
     first.rig.run_command(INSTALL, verb="update")

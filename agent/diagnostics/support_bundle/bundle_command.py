@@ -13,7 +13,6 @@ from agent.clips.clip_admission import without_address
 from agent.clips.clip_task import MadeFile
 from agent.clips.upload_queue import UploadQueue, UploadRecord
 from agent.clips.upload_replies import (
-    DEFERRED,
     BundleResult,
     UploadReplies,
     UploadResult,
@@ -119,12 +118,12 @@ class BundleCommandHandler(CommandHandler):
             self._put(command, progress_sink)
             host = target_host(command.args.upload)
             self._record_action(command.requester.by, f"a support bundle for {host}")
-        return DEFERRED
+        return self._replies.deferred(command.id)
 
     def _put(self, command: ValidCommand, progress_sink: CommandProgressSink) -> None:
         """Store the command, and have the stage make its bundle. Raises: CommandRejected."""
-        sink = self._replies.accept(_without_address(command), progress_sink)
-        if not self.stage.put(_BundleRequest(command, sink)):
+        self._replies.accept(_without_address(command))
+        if not self.stage.put(_BundleRequest(command, progress_sink)):
             self._queue.forget_accepted(command.id)
             raise CommandRejected("busy", "another bundle is being made")
 
