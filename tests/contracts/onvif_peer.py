@@ -55,8 +55,9 @@ def running_onvif_camera() -> Iterator[OnvifCameraProcess]:
 
 
 def search_until_found(interface: str | None = None) -> tuple[FoundCamera, ...]:
-    """Search until a camera is found: on a busy machine it answers too late for one search."""
-    return next(filter(None, (discover(4.0, interface) for _ in range(5))), ())
+    """Search until a camera is found, twice as long each time: on a busy machine it answers too late for a short search."""
+    searches = (discover(timeout_s, interface) for timeout_s in (4.0, 8.0, 16.0, 32.0, 64.0))
+    return next(filter(None, searches), ())
 
 
 def write_password_file(folder: Path, text: str = PASSWORD, mode: int = 0o600) -> str:
