@@ -1,10 +1,13 @@
 """Recovery of a camera's folder after a kill or a power cut.
 
 A `.part` file is truncated to its longest prefix of whole fragments and renamed; it is deleted if no
-frame was written. A key file stays with its segment, or with the quarantined rest of it; otherwise it is
+frame was written. A sector that the disk cannot read ends the prefix: a power cut during a write may
+leave one. A key file stays with its segment, or with the quarantined rest of it; otherwise it is
 deleted. Everything else is moved to the quarantine. Recovery may itself be interrupted and repeated.
 """
 
+import contextlib
+import errno
 import logging
 from collections.abc import Callable, Container
 from pathlib import Path
@@ -31,6 +34,10 @@ _ALLOWED_NEXT_BOXES: dict[bytes, tuple[bytes, ...]] = {
     b"mfra": (),
 }
 """The MP4 boxes that may follow each other in a file of the muxer."""
+
+
+class _BadSector(Exception):
+    """The disk cannot read a byte of an open file."""
 
 
 class StoredSegment(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,35 +97,51 @@ def valid_prefix_bytes(file: BinaryIO, size_bytes: int) -> int:
     It has a header, then fragments of `moof` and `mdat`, and the index last (ISO/IEC 14496-12, 8.8). A
     file system may make a file's length durable before its bytes, which are zeros then (ext4 does, with
     data=ordered or not): a fragment with a zeroed sector is not whole. No codec and no cipher writes one.
+    Each box is read to its end: the disk can read the prefix.
     """
     offset = valid_bytes = 0
     previous_kind = b""
-    while (box := _read_box(file, offset, size_bytes)) is not None:
-        begin, (kind, offset) = offset, box
-        if kind not in _ALLOWED_NEXT_BOXES[previous_kind]:
-            break
-        if kind == b"mdat" and _has_zeroed_sector(file, begin, offset):
-            break
-        if kind in (b"mdat", b"mfra"):
-            valid_bytes = offset
-        previous_kind = kind
+    with contextlib.suppress(_BadSector):
+        while (box := _read_box(file, offset, size_bytes)) is not None:
+            begin, (kind, offset) = offset, box
+            if kind not in _ALLOWED_NEXT_BOXES[previous_kind]:
+                break
+            data = _read_span(file, begin, offset)
+            if kind == b"mdat" and _has_zeroed_sector(data, begin):
+                break
+            if kind in (b"mdat", b"mfra"):
+                valid_bytes = offset
+            previous_kind = kind
     return valid_bytes
 
 
 def _read_box(file: BinaryIO, offset: int, size_bytes: int) -> tuple[bytes, int] | None:
     """Return type and end of the MP4 box at an offset, or None if it is not whole."""
-    file.seek(offset)
+    header = _read_span(file, offset, offset + LARGE_HEADER_BYTES)
     try:
-        box = read_box_header(file.read(LARGE_HEADER_BYTES), 0, size_bytes - offset)
+        box = read_box_header(header, 0, size_bytes - offset)
     except DamagedFootage:
         return None
     return box.kind, offset + box.end
 
 
-def _has_zeroed_sector(file: BinaryIO, begin: int, end: int) -> bool:
-    """Return True if the bytes have a zeroed sector, or part of one."""
+def _read_span(file: BinaryIO, begin: int, end: int) -> bytes:
+    """Read the bytes up to `end`, or to the end of the file.
+
+    Raises: _BadSector if the disk cannot read one of them. If the whole disk fails, the sync of the repaired
+    file, or of the folder, raises OSError after this.
+    """
     file.seek(begin)
-    data = file.read(end - begin)
+    try:
+        return file.read(end - begin)
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        raise _BadSector from error
+
+
+def _has_zeroed_sector(data: bytes, begin: int) -> bool:
+    """Return True if the bytes at the offset `begin` of a file have a zeroed sector, or part of one."""
     if bytes(_MIN_ZERO_RUN_BYTES) not in data:
         return False
     offset = 0
@@ -154,17 +177,19 @@ def _truncate_to_valid(part: Path) -> bool:
 
 
 def _has_only_headers(file: BinaryIO, size_bytes: int) -> bool:
-    """Return True if a file ends before its first fragment."""
+    """Return True if a file ends before its first fragment, and False if that cannot be read."""
     offset = 0
-    while offset < size_bytes:
-        box = _read_box(file, offset, size_bytes)
-        if box is None:
-            file.seek(offset + 4)
-            kind = file.read(4)
-            return any(name.startswith(kind) for name in _HEADER_BOXES)
-        if box[0] not in _HEADER_BOXES:
-            return False
-        offset = box[1]
+    try:
+        while offset < size_bytes:
+            box = _read_box(file, offset, size_bytes)
+            if box is None:
+                kind = _read_span(file, offset + 4, offset + 8)
+                return any(name.startswith(kind) for name in _HEADER_BOXES)
+            if box[0] not in _HEADER_BOXES:
+                return False
+            offset = box[1]
+    except _BadSector:
+        return False
     return True
 
 
