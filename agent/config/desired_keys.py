@@ -31,6 +31,7 @@ Change: TypeAlias = Literal[
     "hidden",
     "emptied",
     "moved",
+    "removed",
 ]
 """The kinds of changes; `agent.config_change.second_signature` finds them."""
 
@@ -87,7 +88,10 @@ CENTRE_PARTS: Mapping[str, tuple[TwoPersonChange, ...]] = {
         TwoPersonChange(change="hidden", harm="blinds"),
         TwoPersonChange(change="emptied", harm="blinds"),
     ),
-    "presets": (TwoPersonChange(change="moved", harm="uncovers"),),
+    "presets": (
+        TwoPersonChange(change="moved", harm="uncovers"),
+        TwoPersonChange(change="removed", harm="uncovers"),
+    ),
     "models": (),
     "proofs": (),
 }

@@ -272,7 +272,10 @@ def _excluded_at(source: CameraSource, preset: str) -> tuple[Polygon, ...]:
 
 
 def _moved_presets(old: StartConfig, new: StartConfig, stored: StoredPresets) -> Iterator[str]:
-    """Yield a line for each preset that masks were drawn at and that is somewhere else: they hide another part."""
+    """Yield a line for each preset that masks were drawn at and that is somewhere else: they hide another part.
+
+    One that is removed could be set anywhere by the command. Without its scene too the picture there is hidden whole.
+    """
     old_sources, sources = (
         {source.config.name: source for source in one.sources} for one in (old, new)
     )
@@ -282,8 +285,11 @@ def _moved_presets(old: StartConfig, new: StartConfig, stored: StoredPresets) ->
             continue
         before, after = (_poses(one, head.name, stored) for one in (old, new))
         for preset in sorted(_scenes(sources[camera])):
+            line = f"presets.{head.name}.{preset}: masks were drawn at it, and it would be"
             if preset in after and before.get(preset) != after[preset]:
-                yield f"presets.{head.name}.{preset}: masks were drawn at it, and it would be moved"
+                yield f"{line} moved"
+            elif preset in before and preset not in after:
+                yield f"{line} removed: it could be set elsewhere"
 
 
 def _poses(config: StartConfig, head: str, stored: StoredPresets) -> dict[str, Pose]:

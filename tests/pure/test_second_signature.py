@@ -11,9 +11,15 @@ from agent.config.desired_config import DesiredPreset
 from agent.config.desired_keys import CENTRE_KEYS
 from agent.config.desired_store import ConfigLayer
 from agent.config_change.actuator_specs import ActuatorSpecs
-from agent.config_change.second_signature import irreversible_changes, weakened_protections
+from agent.config_change.desired_message import ConfigSigner
+from agent.config_change.second_signature import (
+    irreversible_changes,
+    unpermitted_changes,
+    weakened_protections,
+)
 from agent.config_change.start_config import StartConfig
 from agent.detection.scene import IgnoreZone, PrivacyMask, Scene, SceneLine, Zone
+from agent.recording.retention.eviction_plan import EvictionPreview
 from drivers.contracts import Pose
 from drivers.media import Point
 from simulation.camera import fake
@@ -371,28 +377,59 @@ GATE, ELSEWHERE = Pose(pan_deg=1, tilt_deg=2), DesiredPreset(pan_deg=9, tilt_deg
 
 
 @pytest.mark.parametrize(
-    ("masks", "stored", "old", "new", "is_named"),
+    ("masks", "stored", "old", "new", "change"),
     [
-        (SMALL, {"gate": GATE}, {}, {"gate": ELSEWHERE}, True),
-        (SMALL, {}, {}, {"gate": ELSEWHERE}, True),
-        (SMALL, {"gate": GATE}, {"gate": ELSEWHERE}, {}, True),
-        (SMALL, {"gate": GATE}, {}, {"gate": DesiredPreset(pan_deg=1, tilt_deg=2)}, False),
-        (SMALL, {}, {"gate": ELSEWHERE}, {}, False),
-        (SMALL, {"gate": GATE}, {}, {"road": ELSEWHERE}, False),
-        (None, {"gate": GATE}, {}, {"gate": ELSEWHERE}, False),
+        (SMALL, {"gate": GATE}, {}, {"gate": ELSEWHERE}, "moved"),
+        (SMALL, {}, {}, {"gate": ELSEWHERE}, "moved"),
+        (SMALL, {"gate": GATE}, {"gate": ELSEWHERE}, {}, "moved"),
+        (SMALL, {"gate": GATE}, {}, {"gate": DesiredPreset(pan_deg=1, tilt_deg=2)}, None),
+        (SMALL, {}, {"gate": ELSEWHERE}, {}, "removed: it could be set elsewhere"),
+        (SMALL, {}, {"gate": ELSEWHERE, "road": ELSEWHERE}, {"gate": ELSEWHERE}, None),
+        (SMALL, {"gate": GATE}, {}, {"road": ELSEWHERE}, None),
+        (None, {"gate": GATE}, {}, {"gate": ELSEWHERE}, None),
+        (None, {}, {"gate": ELSEWHERE}, {}, None),
     ],
 )
-def test_a_preset_that_masks_were_drawn_at_and_that_is_moved_is_named(
+def test_a_preset_that_masks_were_drawn_at_and_that_is_moved_or_removed_is_named(
     masks: tuple[Point, ...] | None,
     stored: dict[str, Pose],
     old: dict[str, DesiredPreset],
     new: dict[str, DesiredPreset],
-    is_named: bool,
+    change: str | None,
 ) -> None:
     box = config(head=[{"name": "mast", "driver": "fake", "camera": "north"}])
     camera = source(box, presets={"gate": scene(masks) if masks else scene()})
     lines = weakened_protections(
         start(box, camera, {"mast": old}), start(box, camera, {"mast": new}), {"mast": stored}
     )
-    expected = ("presets.mast.gate: masks were drawn at it, and it would be moved",)
-    assert lines == (expected if is_named else ())
+    expected = (f"presets.mast.gate: masks were drawn at it, and it would be {change}",)
+    assert lines == (() if change is None else expected)
+
+
+def test_a_preset_that_is_removed_with_its_scene_is_hidden_whole_wherever_it_is_set() -> None:
+    box = config(head=[{"name": "mast", "driver": "fake", "camera": "north"}])
+    gate_and_road = source(box, presets={"gate": scene(SMALL), "road": scene(SMALL)})
+    without_gate = source(box, presets={"road": scene(SMALL)})
+    with_preset = start(box, gate_and_road, {"mast": {"gate": ELSEWHERE}})
+    removed = start(box, without_gate)
+    assert weakened_protections(with_preset, removed, {}) == ()
+    back = weakened_protections(removed, start(box, gate_and_road), {})
+    assert back == ("scenes.north.gate: its masks hide less than those in force",)
+
+
+def test_one_person_reads_that_two_sign_the_removal_of_such_a_preset() -> None:
+    box = config(head=[{"name": "mast", "driver": "fake", "camera": "north"}])
+    camera = source(box, presets={"gate": scene(SMALL)})
+    old, new = start(box, camera, {"mast": {"gate": ELSEWHERE}}), start(box, camera)
+    amina, brahim = (ConfigSigner(name=name, role="supervisor") for name in ("amina", "brahim"))
+
+    def reasons(*signers: ConfigSigner) -> tuple[str, ...]:
+        preview = EvictionPreview()
+        return unpermitted_changes(old, new, ConfigLayer(), signers, {}, lambda _rules: preview)
+
+    (reason,) = reasons(amina)
+    assert reason == (
+        "presets.mast.gate: masks were drawn at it, and it would be removed: it could be set "
+        "elsewhere; allowed: with signatures of two people"
+    )
+    assert reasons(amina, brahim) == ()
