@@ -107,12 +107,14 @@ class ConfigTrial(msgspec.Struct, frozen=True, kw_only=True):
     """The version in force is on trial; `before` is the one that it replaced live, None after a restart.
 
     `technician` has put a scene on trial, and confirms it; None: the box is seen to work with the centre's version.
+    `failed` has the reasons for which its scenes could not be put in force: it is only rolled back, once the disk takes that.
     """
 
     check: BoxCheck
     begin_ns: int
     before: StartConfig | None
     technician: str | None = None
+    failed: tuple[str, ...] = ()
 
 
 class ConfigStage:
@@ -395,32 +397,43 @@ class ConfigStage:
         try:
             self._actions.replace_scenes(new)
         except MaskError as error:
-            self._roll_back(self._trial, (str(error),))
+            self._trial = msgspec.structs.replace(self._trial, failed=(str(error),))
+            self._roll_back(self._trial, self._trial.failed)
         else:
             self._publish()
 
     def _check_trial(self, trial: ConfigTrial) -> None:
-        sample = self._actions.take_sample()
-        unmet = trial.check.unmet_conditions(sample)
-        if trial.technician is not None:
-            unmet = ("not confirmed in time",)
         try:
-            pending = self._store.pending()
-            remaining_s = 0.0 if pending is None else pending.remaining_s(sample.t_ns, self._boot)
-            if unmet or remaining_s <= 0:
-                if remaining_s <= 0:
-                    self._roll_back(trial, unmet or ("the box was not seen to work in time",))
-            elif sample.health and (sample.health.t_ns - trial.begin_ns) / 1e9 >= MIN_TRIAL_S:
-                self._store.confirm(sample.t_ns, self._boot)
-                self._actions.keep()
-                self._end_trial("in force")
-                decision = self._store.decision()
-                in_force = self._store.stored_digest()
-                self._store.write_decision(msgspec.structs.replace(decision, in_force=in_force))
+            if trial.failed:
+                self._roll_back(trial, trial.failed)
+            else:
+                self._judge_trial(trial)
         except UserError as error:
             log.warning("configuration: %s", error)
         except OSError as error:
             log.error("configuration: %s", error)
+
+    def _judge_trial(self, trial: ConfigTrial) -> None:
+        """Keep the version if the box works with it, or roll it back if its time is over. Raises: UserError, OSError."""
+        sample = self._actions.take_sample()
+        unmet = trial.check.unmet_conditions(sample)
+        if trial.technician is not None:
+            unmet = ("not confirmed in time",)
+        pending = self._store.pending()
+        remaining_s = 0.0 if pending is None else pending.remaining_s(sample.t_ns, self._boot)
+        if remaining_s <= 0:
+            self._roll_back(trial, unmet or ("the box was not seen to work in time",))
+        elif (
+            not unmet
+            and sample.health
+            and (sample.health.t_ns - trial.begin_ns) / 1e9 >= MIN_TRIAL_S
+        ):
+            self._store.confirm(sample.t_ns, self._boot)
+            self._actions.keep()
+            self._end_trial("in force")
+            decision = self._store.decision()
+            in_force = self._store.stored_digest()
+            self._store.write_decision(msgspec.structs.replace(decision, in_force=in_force))
 
     def _roll_back(self, trial: ConfigTrial, unmet: tuple[str, ...]) -> None:
         """Return to the version before. Raises OSError."""
@@ -474,6 +487,8 @@ class ConfigStage:
             self._try_scene(request, request.view)
         elif trial is None or trial.technician is None:
             raise UserError("no scene is on trial")
+        elif request.do == "confirm" and trial.failed:
+            raise UserError("its masks cannot be put in force; see the log")
         elif request.do == "confirm":
             self._store.confirm(self._clock.boottime_ns(), self._boot)
             self._actions.keep()

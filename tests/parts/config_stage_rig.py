@@ -60,6 +60,7 @@ class Pole:
         self.works = True
         self.size = 0
         self.mask_error: str | None = None
+        self.on_mask_error: Callable[[], object] = lambda: None
         self.preview_eviction: PreviewEviction = lambda _rules: EvictionPreview()
         self.fetches: list[tuple[ConfigLayer, Callable[[FetchedModels], None]]] = []
         self.report_fetch: ReportFetch | None = None
@@ -135,6 +136,7 @@ class Pole:
     def _replace_scenes(self, new: StartConfig) -> None:
         if self.mask_error is not None:
             error, self.mask_error = self.mask_error, None
+            self.on_mask_error()
             raise MaskError(error)
         self.scenes.append(new.sources[0].scene)
 

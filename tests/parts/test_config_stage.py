@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from agent.config_change.config_stage import MIN_TRIAL_S
 from agent.detection.scene import Scene
 from tests.authority_rig import ControlKeys
 from tests.parts.config_stage_rig import CONFIG, LINE, MASK, Pole, SignedPole, skip_waits
+from tests.whole.no_room import no_room
 
 
 @pytest.fixture
@@ -292,6 +294,29 @@ def test_masks_that_cannot_be_applied_put_the_scenes_before_back(pole: Pole) -> 
     assert pole.scenes == [Scene()]
     assert pole.reasons() == ("rolled back: camera 'north': masks cannot be stored: no space",)
     assert pole.store.layer().version == 0
+
+
+@pytest.mark.parametrize("full_s", [2, MIN_TRIAL_S + 2])
+def test_a_version_whose_masks_are_not_in_force_is_never_kept_when_the_disk_refuses_its_return(
+    pole: Pole, full_s: float
+) -> None:
+    """A disk without room refuses the masks, and then the decision too."""
+    pole.send(1, scenes={"north": LINE})
+    pole.live_s(MIN_TRIAL_S + 2)
+    with ExitStack() as full_disk:
+        pole.mask_error = "camera 'north': masks cannot be stored: no space"
+        pole.on_mask_error = lambda: full_disk.enter_context(no_room())
+        pole.send(2, scenes={"north": LINE + MASK})
+        assert pole.reasons()[0].startswith("the disk refuses it")
+        assert pole.live_s(full_s).state == "on_trial"
+        assert len(pole.scenes) == 1
+    reported = pole.live_s(MIN_TRIAL_S + 2)
+    assert pole.kept == 1
+    assert (reported.state, reported.version) == ("in_force", 1)
+    assert pole.reasons() == ("rolled back: camera 'north': masks cannot be stored: no space",)
+    assert [scene.masks for scene in pole.scenes] == [(), ()]
+    assert (pole.store.layer().version, pole.store.pending()) == (1, None)
+    assert pole.receipts[-1].startswith("amina: configuration 2: rolled back: camera 'north'")
 
 
 @pytest.mark.parametrize("has_manager", [True, False])

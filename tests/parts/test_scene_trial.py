@@ -1,5 +1,6 @@
 """A technician's scene in agent.config_change.config_stage: in force at once, kept if confirmed, otherwise undone."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from agent.config_change.config_stage import MIN_TRIAL_S
 from agent.config_change.scene_request import SceneDone, SceneRequest, SceneView
 from tests.parts.config_stage_rig import LINE, MASK, Pole, skip_waits
+from tests.whole.no_room import no_room
 
 SMALL_MASK = "[[mask]]\npolygon = [[0.1, 0.1], [0.2, 0.1], [0.2, 0.2]]\n"
 NORTH = SceneView(camera="north")
@@ -142,3 +144,17 @@ def test_masks_that_cannot_be_applied_leave_the_scene_before(pole: Pole) -> None
     outcome = try_scene(pole, MASK)
     assert outcome == "scenes.north: its masks cannot be put in force; see the log"
     assert pole.stage.reported().scenes_at_box == ()
+
+
+def test_a_scene_whose_masks_are_not_in_force_cannot_be_confirmed_while_the_disk_refuses_its_return(
+    pole: Pole,
+) -> None:
+    with ExitStack() as full_disk:
+        pole.mask_error = "cannot be stored"
+        pole.on_mask_error = lambda: full_disk.enter_context(no_room())
+        assert str(try_scene(pole, MASK)).startswith("the disk refuses it")
+        assert confirm(pole) == "its masks cannot be put in force; see the log"
+    pole.live_s(1)
+    assert pole.stage.reported().scenes_at_box == ()
+    assert (pole.store.pending(), pole.store.layer().at_box) == (None, ())
+    assert pole.receipts[-1] == "omar: configuration 0: rolled back: cannot be stored"
