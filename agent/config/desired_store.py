@@ -192,12 +192,12 @@ class DesiredStore:
     def confirm(self, now_ns: int, boot_id: str) -> None:
         """Keep the version on trial. Raises: UserError if it is too late; OSError."""
         self._commit_confirm.confirm(now_ns, boot_id)
-        self._inventory.end_change(self._layer.path)
+        self._end_change()
 
     def undo(self) -> Rollback | None:
         """Return to the version before. Raises OSError."""
         rollback = self._commit_confirm.undo()
-        self._inventory.end_change(self._layer.path)
+        self._end_change()
         return rollback
 
     def reset(self, by: str, time: str) -> None:
@@ -224,7 +224,7 @@ class DesiredStore:
             return None
         rollback = self._commit_confirm.on_agent_start(now_ns, boot_id)
         if self.pending() is None:
-            self._inventory.end_change(self._layer.path)
+            self._end_change()
         try:
             layer = self.layer()
         except DamagedStateFile:
@@ -266,6 +266,13 @@ class DesiredStore:
             except OSError:
                 path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
             replace_atomically(path, data, _MODE)
+
+    def _end_change(self) -> None:
+        """List the version in force alone. Nothing is on trial any more, so an error of the disk changes no outcome."""
+        try:
+            self._inventory.end_change(self._layer.path)
+        except OSError as error:
+            log.error("the state inventory allows two versions until the next start: %s", error)
 
     def _write_before(self) -> None:
         """Write what a rollback of the first version returns to, or of one that replaces a lost version: none."""

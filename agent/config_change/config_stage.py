@@ -22,6 +22,7 @@ from agent.base.clock import Clock, rfc3339
 from agent.base.errors import UserError
 from agent.base.sha256 import sha256_hex
 from agent.base.state_file import DamagedStateFile
+from agent.config.commit_confirm import PendingCommit
 from agent.config.configuration import read_file
 from agent.config.desired_config import DesiredRehearsal
 from agent.config.desired_store import ConfigLayer, DesiredStore
@@ -404,22 +405,25 @@ class ConfigStage:
 
     def _check_trial(self, trial: ConfigTrial) -> None:
         try:
-            if trial.failed:
+            pending = self._store.pending()
+            if pending is None and not trial.failed and self._is_stored():
+                # Confirmed, and an error of the disk came before the report.
+                self._keep()
+            elif trial.failed:
                 self._roll_back(trial, trial.failed)
             else:
-                self._judge_trial(trial)
+                self._judge_trial(trial, pending)
         except UserError as error:
             log.warning("configuration: %s", error)
         except OSError as error:
             log.error("configuration: %s", error)
 
-    def _judge_trial(self, trial: ConfigTrial) -> None:
+    def _judge_trial(self, trial: ConfigTrial, pending: PendingCommit | None) -> None:
         """Keep the version if the box works with it, or roll it back if its time is over. Raises: UserError, OSError."""
         sample = self._actions.take_sample()
         unmet = trial.check.unmet_conditions(sample)
         if trial.technician is not None:
             unmet = ("not confirmed in time",)
-        pending = self._store.pending()
         remaining_s = 0.0 if pending is None else pending.remaining_s(sample.t_ns, self._boot)
         if remaining_s <= 0:
             self._roll_back(trial, unmet or ("the box was not seen to work in time",))
@@ -429,11 +433,20 @@ class ConfigStage:
             and (sample.health.t_ns - trial.begin_ns) / 1e9 >= MIN_TRIAL_S
         ):
             self._store.confirm(sample.t_ns, self._boot)
-            self._actions.keep()
-            self._end_trial("in force")
-            decision = self._store.decision()
-            in_force = self._store.stored_digest()
-            self._store.write_decision(msgspec.structs.replace(decision, in_force=in_force))
+            self._keep()
+
+    def _is_stored(self) -> bool:
+        """Return whether the version that runs is the stored one, and can be read."""
+        stored = self._stored_layer()
+        return stored is not None and stored == self._current.layer
+
+    def _keep(self) -> None:
+        """Report the version on trial as kept. Raises OSError."""
+        self._actions.keep()
+        self._end_trial("in force")
+        decision = self._store.decision()
+        in_force = self._store.stored_digest()
+        self._store.write_decision(msgspec.structs.replace(decision, in_force=in_force))
 
     def _roll_back(self, trial: ConfigTrial, unmet: tuple[str, ...]) -> None:
         """Return to the version before. Raises OSError."""
@@ -485,7 +498,7 @@ class ConfigStage:
             if trial is not None or request.view is None:
                 raise UserError("another change is on trial; allowed: after its end")
             self._try_scene(request, request.view)
-        elif trial is None or trial.technician is None:
+        elif trial is None or trial.technician is None or self._store.pending() is None:
             raise UserError("no scene is on trial")
         elif request.do == "confirm" and trial.failed:
             raise UserError("its masks cannot be put in force; see the log")
@@ -578,11 +591,17 @@ class ConfigStage:
         )
 
     def _report_content(self) -> ReportedContent | None:
-        try:
-            layer = self._store.layer()
-        except DamagedStateFile:
+        layer = self._stored_layer()
+        if layer is None:
             return None
         return ReportedContent(version=layer.version, digest=layer.digest, content=layer.content())
+
+    def _stored_layer(self) -> ConfigLayer | None:
+        """Return the version in force or on trial, None if it is damaged."""
+        try:
+            return self._store.layer()
+        except DamagedStateFile:
+            return None
 
     def _refusal(
         self, version: int | None, digest: str | None, reasons: tuple[str, ...]

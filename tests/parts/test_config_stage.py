@@ -319,6 +319,37 @@ def test_a_version_whose_masks_are_not_in_force_is_never_kept_when_the_disk_refu
     assert pole.receipts[-1].startswith("amina: configuration 2: rolled back: camera 'north'")
 
 
+def confirm_without_room(pole: Pole) -> None:
+    with no_room():
+        pole.live_s(MIN_TRIAL_S + 2)
+
+
+def confirm_halfway(pole: Pole) -> None:
+    """As a confirmation that ends with an error of the disk once nothing is on trial any more."""
+    CommitConfirm(layer_of(pole)).confirm(pole.clock.now_ns, pole.boot)
+    pole.live_s(1)
+
+
+@pytest.mark.parametrize("is_live", [True, False])
+@pytest.mark.parametrize("end", [confirm_without_room, confirm_halfway])
+def test_a_version_whose_confirmation_meets_an_error_of_the_disk_is_kept(
+    pole: Pole, is_live: bool, end: Callable[[Pole], None]
+) -> None:
+    wanted = {"scenes": {"north": MASK}} if is_live else {"settings": {"record": {"segment_s": 5}}}
+    pole.send(1, **wanted)
+    if not is_live:
+        pole.start()
+    end(pole)
+    restarts = pole.restarts
+    for _ in range(2):
+        reported = pole.live_s(MIN_TRIAL_S + 2)
+        assert (reported.state, reported.version, reported.refused) == ("in_force", 1, None)
+        pole.start()
+    assert (pole.restarts, pole.kept) == (restarts, 1)
+    assert pole.store.layer().version == 1
+    assert pole.receipts[-1] == "amina: configuration 1: in force"
+
+
 @pytest.mark.parametrize("has_manager", [True, False])
 def test_a_change_of_the_file_that_is_not_confirmed_in_time_is_rolled_back_and_ends_the_agent(
     pole: Pole, has_manager: bool

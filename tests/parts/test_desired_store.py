@@ -11,6 +11,7 @@ from agent.config.desired_config import DesiredModel
 from agent.config.desired_store import DESIRED_DIR, ConfigLayer, Decision, DesiredStore
 from tests.parts.killed_change import kill_at_each_step
 from tests.pole_config import POLE_CONFIG
+from tests.whole.no_room import no_room
 
 BOOT = "boot-1"
 UNTIL_NS = 300_000_000_000
@@ -200,6 +201,28 @@ def test_killed_at_any_step_of_a_trial_no_version_counts_as_lost_and_each_loss_a
         tmp_path, kind, prepare=prepare_trial, change=end_trial, check=check_trial
     )
     assert steps > 20
+
+
+@pytest.mark.parametrize("kind", ["undo", "confirm"])
+def test_a_disk_without_room_ends_a_trial_and_the_next_start_lists_its_version_alone(
+    store: DesiredStore, tmp_path: Path, kind: str
+) -> None:
+    kept(store, FIRST)
+    store.begin(SECOND, "keys", "omar", BOOT, UNTIL_NS)
+    file = tmp_path / DESIRED_DIR / "layer.json"
+    first, second = file.with_name("layer.json.before").read_bytes(), file.read_bytes()
+    kept_layer, other = (FIRST, second) if kind == "undo" else (SECOND, first)
+    if kind == "undo":
+        # The version before is there already, as after a power cut in the middle.
+        file.write_bytes(first)
+    with no_room():
+        store.undo() if kind == "undo" else store.confirm(0, BOOT)
+    assert (store.layer(), store.pending()) == (kept_layer, None)
+    DesiredStore(tmp_path).on_agent_start(0, BOOT)
+    assert store.layer() == kept_layer
+    file.write_bytes(other)
+    with pytest.raises(DamagedStateFile, match="not the version"):
+        store.layer()
 
 
 def test_without_a_decision_the_version_in_force_was_decided(

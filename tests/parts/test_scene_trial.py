@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from agent.config.commit_confirm import CommitConfirm
+from agent.config.desired_store import layer_file
 from agent.config_change.config_stage import MIN_TRIAL_S
 from agent.config_change.scene_request import SceneDone, SceneRequest, SceneView
 from tests.parts.config_stage_rig import LINE, MASK, Pole, skip_waits
@@ -158,3 +160,22 @@ def test_a_scene_whose_masks_are_not_in_force_cannot_be_confirmed_while_the_disk
     assert pole.stage.reported().scenes_at_box == ()
     assert (pole.store.pending(), pole.store.layer().at_box) == (None, ())
     assert pole.receipts[-1] == "omar: configuration 0: rolled back: cannot be stored"
+
+
+def test_a_confirmation_on_a_disk_without_room_keeps_the_scene(pole: Pole) -> None:
+    try_scene(pole, LINE)
+    with no_room():
+        assert confirm(pole) == SceneDone(restarts=False)
+    assert pole.live_s(2).scenes_at_box == ("scenes.north",)
+    assert [line.name for line in pole.start().sources[0].scene.line] == ["a"]
+
+
+def test_a_scene_whose_confirmation_has_ended_halfway_is_kept_and_cannot_be_undone(
+    pole: Pole,
+) -> None:
+    try_scene(pole, LINE)
+    CommitConfirm(layer_file(pole.path.parent / "state")).confirm(pole.clock.now_ns, pole.boot)
+    assert undo(pole) == "no scene is on trial"
+    assert pole.live_s(1).scenes_at_box == ("scenes.north",)
+    assert [line.name for line in pole.scenes[-1].line] == ["a"]
+    assert pole.receipts[-1] == "omar: configuration 0: in force"
