@@ -406,9 +406,8 @@ class ConfigStage:
     def _check_trial(self, trial: ConfigTrial) -> None:
         try:
             pending = self._store.pending()
-            if pending is None and not trial.failed and self._is_stored():
-                # Confirmed, and an error of the disk came before the report.
-                self._keep()
+            if pending is None:
+                self._end_as_stored(trial)
             elif trial.failed:
                 self._roll_back(trial, trial.failed)
             else:
@@ -418,13 +417,13 @@ class ConfigStage:
         except OSError as error:
             log.error("configuration: %s", error)
 
-    def _judge_trial(self, trial: ConfigTrial, pending: PendingCommit | None) -> None:
+    def _judge_trial(self, trial: ConfigTrial, pending: PendingCommit) -> None:
         """Keep the version if the box works with it, or roll it back if its time is over. Raises: UserError, OSError."""
         sample = self._actions.take_sample()
         unmet = trial.check.unmet_conditions(sample)
         if trial.technician is not None:
             unmet = ("not confirmed in time",)
-        remaining_s = 0.0 if pending is None else pending.remaining_s(sample.t_ns, self._boot)
+        remaining_s = pending.remaining_s(sample.t_ns, self._boot)
         if remaining_s <= 0:
             self._roll_back(trial, unmet or ("the box was not seen to work in time",))
         elif (
@@ -435,10 +434,16 @@ class ConfigStage:
             self._store.confirm(sample.t_ns, self._boot)
             self._keep()
 
-    def _is_stored(self) -> bool:
-        """Return whether the version that runs is the stored one, and can be read."""
+    def _end_as_stored(self, trial: ConfigTrial) -> None:
+        """End a trial that is over in the store already. The decision there stays. Raises OSError."""
         stored = self._stored_layer()
-        return stored is not None and stored == self._current.layer
+        if stored is not None and stored == self._current.layer and not trial.failed:
+            # Confirmed, and an error of the disk came before the report.
+            self._keep()
+        else:
+            # A technician has reset the version, or an error of the disk came in the middle of a rollback.
+            log.warning("configuration: the trial is over, and another version is stored")
+            self._restart()
 
     def _keep(self) -> None:
         """Report the version on trial as kept. Raises OSError."""

@@ -155,6 +155,37 @@ def test_a_version_that_was_reset_at_the_box_does_not_come_back(pole: Pole, stat
     assert pole.send(1, scenes={"north": LINE}).version == 1
 
 
+@pytest.mark.parametrize("is_live", [True, False])
+@pytest.mark.parametrize("failed", [True, False])
+def test_a_reset_at_the_box_during_a_trial_is_not_undone_by_the_agent_that_still_runs(
+    pole: Pole, is_live: bool, failed: bool
+) -> None:
+    """The console resets in its own process, and then ends the agent: its stage may turn once more."""
+    scenes = {"scenes": {"north": LINE + MASK}}
+    wanted = scenes if is_live else {**scenes, "settings": {"record": {"segment_s": 5}}}
+    pole.send(6, scenes={"north": LINE})
+    pole.live_s(MIN_TRIAL_S + 2)
+    with ExitStack() as full_disk:
+        if failed and is_live:
+            pole.mask_error = "camera 'north': masks cannot be stored: no space"
+            pole.on_mask_error = lambda: full_disk.enter_context(no_room())
+        pole.send(7, **wanted)
+    if not is_live:
+        pole.start()
+    pole.works = not failed
+    assert pole.store.pending() is not None
+    pole.store.reset("karim", "2026-11-25T01:00:00.000Z")
+    reset, receipts, restarts = pole.store.decision(), list(pole.receipts), pole.restarts
+    pole.live_s(200)
+    assert pole.store.decision() == reset
+    assert (pole.store.layer().version, pole.receipts) == (0, receipts)
+    assert (pole.restarts, pole.kept) == (restarts + 1, 1), "also if the console ends no agent"
+    pole.start()
+    assert pole.reasons() == ("reset at the box by karim",)
+    assert pole.send(7, **wanted).version == 0
+    assert pole.send(1, scenes={"north": LINE}).version == 1
+
+
 def test_a_version_that_was_rolled_back_is_not_tried_again(pole: Pole) -> None:
     pole.works = False
     pole.send(1, confirm_s=30, scenes={"north": LINE})
