@@ -17,6 +17,7 @@ from agent.recording.retention.eviction_plan import (
     CameraStorage,
     EvictionPlan,
     RetentionLimits,
+    Undeletable,
     count_held_bytes,
     plan_eviction,
 )
@@ -408,6 +409,31 @@ def test_any_ring_keeps_every_limit_and_reports_each_broken_hold(
             )
 
 
+def test_an_undeletable_segment_is_passed_over_and_no_hold_breaks_in_its_place() -> None:
+    undeletable = Undeletable(keys=frozenset({RING[0].name.counter}), size_bytes=100)
+    north = msgspec.structs.replace(shelf(RING, open_bytes=90), undeletable=undeletable)
+    assert evicted_numbers(plan_eviction({"north": north}, [], LIMITS)) == [1]
+    held = hold(1, 15, 99)
+    plan = plan_eviction({"north": north}, [held], LIMITS)
+    assert (plan.evictions, plan.broken_holds) == ((), ())
+    plan = plan_eviction({"north": msgspec.structs.replace(north, open_bytes=190)}, [held], LIMITS)
+    assert broken(plan) == [1]
+
+
+def test_a_folder_that_refuses_each_deletion_is_left_out_and_others_make_room() -> None:
+    refusing = Undeletable(size_bytes=1000, is_whole_folder=True)
+    storages = {
+        "north": msgspec.structs.replace(shelf(RING), undeletable=refusing),
+        "south": shelf(RING),
+    }
+    limits = msgspec.structs.replace(LIMITS, box_bytes=1900)
+    plan = plan_eviction(storages, [hold(1, 0, 25), hold(2, 0, 99, camera="south")], limits)
+    assert (plan.evictions, plan.broken_holds) == ((), ())
+    plan = plan_eviction(storages, [hold(1, 0, 25)], limits)
+    assert evicted_numbers(plan, "north") == []
+    assert evicted_numbers(plan, "south") == [0, 1]
+
+
 GB = 10**9
 BLOCK = 4096
 
@@ -442,3 +468,13 @@ def test_bytes_and_inodes_are_limited_separately(
 ) -> None:
     assert space_shortfall(disk(free_bytes, files, free_files), GB) == lacks
     assert bool(lacks) == (lacks != SpaceShortfall())
+
+
+@pytest.mark.parametrize(
+    ("undeletable_bytes", "missing_bytes"), [(0, GB), (GB // 4, GB * 3 // 4), (GB, GB // 2)]
+)
+def test_undeletable_bytes_count_as_free_up_to_half_of_the_reserve(
+    undeletable_bytes: int, missing_bytes: int
+) -> None:
+    shortfall = space_shortfall(disk(0, 0, 0), GB, undeletable_bytes)
+    assert shortfall == SpaceShortfall(bytes=missing_bytes)

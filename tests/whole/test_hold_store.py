@@ -18,12 +18,13 @@ from agent.faults.registry import FaultRegistry
 from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.custody.receipts import FootageEvicted, HoldPlaced, HoldReleased, ReceiptBody
 from agent.recording.recovery import StoredSegment, recover_folder
-from agent.recording.retention import event_holds
+from agent.recording.retention import event_holds, undeletable_files
 from agent.recording.retention.active_holds import ActiveHolds
 from agent.recording.retention.event_holds import EventFootageSpan, EventHolds
 from agent.recording.retention.hold import Hold
 from agent.recording.retention.hold_store import HoldStore
-from agent.recording.retention.retention_stage import RETRY_S, RetentionRules, RetentionStage
+from agent.recording.retention.retention_stage import RetentionRules, RetentionStage
+from agent.recording.retention.undeletable_files import RETRY_S
 from agent.recording.segment_name import SegmentName
 from tests.conftest import ManualClock
 from tests.whole.test_custody_log import Box
@@ -94,7 +95,7 @@ class Kept:
             raise OSError("no room for receipts")
         self.chain.append(body)
 
-    def segment(self, number: int) -> StoredSegment:
+    def stored(self, number: int) -> StoredSegment:
         name = SegmentName(
             counter=number + 1,
             boot=BOOT[:8],
@@ -102,11 +103,34 @@ class Kept:
             utc=DAY + timedelta(seconds=10 * number),
             synced=True,
         )
-        (self.folder / str(name)).write_bytes(bytes(100))
         return StoredSegment(name=name, size_bytes=100)
 
-    def left(self) -> list[int]:
-        return sorted(int(path.name[:10]) - 1 for path in self.folder.glob("*.mp4"))
+    def segment(self, number: int, folder: Path | None = None) -> StoredSegment:
+        segment = self.stored(number)
+        ((folder or self.folder) / str(segment.name)).write_bytes(bytes(100))
+        return segment
+
+    def add_camera(self, name: str) -> Path:
+        """Register as much footage of another camera."""
+        folder = self.folder.with_name(name)
+        folder.mkdir()
+        segments = [self.segment(number, folder) for number in range(10)]
+        self.keeper.register_folder(name, folder, segments)
+        return folder
+
+    def stick(self, *numbers: int) -> list[Path]:
+        """Put what no unlink(2) takes away in the place of segments."""
+        paths = [self.folder / str(self.stored(number).name) for number in numbers]
+        for path in paths:
+            path.unlink()
+            path.mkdir()
+        return paths
+
+    def left(self, folder: Path | None = None) -> list[int]:
+        return sorted(int(path.name[:10]) - 1 for path in (folder or self.folder).glob("*.mp4"))
+
+    def evictions(self) -> list[FootageEvicted]:
+        return [body for body in self.chain if isinstance(body, FootageEvicted)]
 
     def write(self, size_bytes: int) -> None:
         self.keeper.on_bytes_written("north", "2026-11-25T00:01:40.000Z", size_bytes)
@@ -365,20 +389,145 @@ def test_footage_that_cannot_be_deleted_is_a_fault_and_tried_again_later(
     clock: ManualClock, tmp_path: Path
 ) -> None:
     kept = Kept(tmp_path, clock, max_age_h=1)
-    stuck = kept.folder / str(kept.segment(0).name)
-    stuck.unlink()
-    stuck.mkdir()  # what no unlink(2) takes away
+    (stuck,) = kept.stick(0)
     clock.advance_s(3600)
     for _ in range(3):
         clock.advance_s(1)
         kept.keeper.enforce()
     assert kept.codes() == {"STO-02"}
-    assert sum(isinstance(body, FootageEvicted) for body in kept.chain) == 1, "not said each second"
+    assert len(kept.evictions()) == 1, "not said each second"
     stuck.rmdir()
     clock.advance_s(RETRY_S)
     kept.keeper.enforce()
     assert kept.codes() == set()
     assert kept.left() == []
+
+
+@pytest.mark.raises_fault("STO-02")
+def test_files_that_cannot_be_deleted_keep_no_others_past_their_age(
+    clock: ManualClock, tmp_path: Path
+) -> None:
+    kept = Kept(tmp_path, clock, max_age_h=1)
+    south = kept.add_camera("south")
+    kept.stick(0, 1, 2, 3, 4, 5)
+    clock.advance_s(3700)
+    kept.keeper.enforce()
+    assert kept.left() == [0, 1, 2, 3, 4, 5]
+    assert kept.left(south) == []
+    assert kept.keeper.footage_health("north", 0).segments == 6
+    kept.add_camera("west")
+    assert kept.codes() == {"STO-02"}
+    for _ in range(2):
+        clock.advance_s(RETRY_S)
+        kept.keeper.enforce()
+    assert kept.codes() == {"STO-02"}
+    assert [body.camera for body in kept.evictions()] == [
+        "north",
+        "south",
+        "west",
+        "north",
+        "north",
+    ]
+
+
+@pytest.mark.raises_fault("STO-02")
+def test_a_file_that_cannot_be_deleted_keeps_no_removed_camera_waiting(
+    clock: ManualClock, tmp_path: Path
+) -> None:
+    kept = Kept(tmp_path, clock, max_age_h=1)
+    former = kept.add_camera("former")
+    kept.stick(0)
+    clock.advance_s(3700)
+    kept.start(ReceiptQueue(kept.append, kept.faults))
+    kept.keeper.register_folder("north", kept.folder, [kept.stored(0)])
+    kept.keeper.enforce()
+    assert kept.left(former) == []
+    assert kept.codes() == {"STO-02"}
+
+
+@pytest.mark.raises_fault("STO-02")
+def test_a_quarantine_that_cannot_be_emptied_keeps_no_footage_past_its_age(
+    clock: ManualClock, tmp_path: Path
+) -> None:
+    kept = Kept(tmp_path, clock, max_age_h=1, max_bytes=2000)
+    quarantine = kept.folder / "quarantine"
+    quarantine.mkdir()
+    (quarantine / "holiday.jpg").write_bytes(b"sand")
+    clock.synced = False  # the time of the move is that of the machine
+    kept.keeper.register_folder("north", kept.folder, recover_folder(kept.folder))
+    quarantine.rename(tmp_path / "elsewhere")
+    quarantine.write_text("no folder")
+    clock.advance_s(3700)
+    kept.keeper.enforce()
+    assert kept.left() == []
+    assert kept.codes() == {"STO-02"}
+    quarantine.unlink()
+    (tmp_path / "elsewhere").rename(quarantine)
+    clock.advance_s(RETRY_S)
+    kept.keeper.enforce()
+    assert list(quarantine.iterdir()) == []
+    assert kept.codes() == set()
+
+
+def test_a_full_ring_makes_room_behind_files_that_cannot_be_deleted(
+    clock: ManualClock, tmp_path: Path
+) -> None:
+    kept = Kept(tmp_path, clock)
+    stuck = kept.stick(0, 2)
+    kept.write(150)
+    assert kept.left() == [0, 2, *range(4, 10)]
+    assert kept.keeper.footage_health("north", 0).bytes == 800 + 150
+    clock.advance_s(5)
+    kept.write(210)
+    assert kept.left() == [0, 2, *range(5, 10)]
+    assert kept.evictions()[-1].segments == (str(kept.stored(4).name),), "not tried at each write"
+    for path in stuck:
+        path.rmdir()
+    clock.advance_s(RETRY_S)
+    kept.write(350)
+    assert kept.left() == list(range(5, 10))
+
+
+@pytest.mark.raises_fault("STO-03")
+def test_held_footage_makes_no_room_in_place_of_a_file_that_cannot_be_deleted(
+    clock: ManualClock, tmp_path: Path
+) -> None:
+    kept = Kept(tmp_path, clock)
+    hold_id = manual(kept.holds, 11, 99)
+    kept.keeper.enforce()
+    kept.stick(0)
+    for _ in range(3):
+        kept.write(90)
+        clock.advance_s(RETRY_S)
+    assert kept.left() == list(range(10))
+    assert kept.reported == []
+    kept.write(190)
+    assert kept.reported == [hold_id], "recording outlasts every hold"
+    assert kept.left() == [0, *range(3, 10)]
+
+
+@pytest.mark.raises_fault("STO-02")
+def test_a_folder_that_refuses_each_deletion_stops_its_own_recorder_alone(
+    clock: ManualClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Kept(tmp_path, clock, box_max_bytes=2000)
+    south = kept.add_camera("south")
+    stuck = kept.stick(*range(10))
+    monkeypatch.setattr(undeletable_files, "MAX_FAILURES_IN_A_ROW", 3)
+    with pytest.raises(IsADirectoryError):
+        kept.write(100)
+    clock.advance_s(2)
+    kept.keeper.on_bytes_written("south", "2026-11-25T00:01:40.000Z", 300)
+    assert kept.left(south) == list(range(5, 10))
+    assert len([body for body in kept.evictions() if body.camera == "north"]) == 2
+    kept.keeper.enforce()
+    assert kept.codes() == {"STO-02"}
+    for path in stuck:
+        path.rmdir()
+    clock.advance_s(RETRY_S)
+    kept.write(100)
+    kept.keeper.enforce()
+    assert kept.codes() == set()
 
 
 @pytest.mark.parametrize(

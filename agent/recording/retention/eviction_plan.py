@@ -10,7 +10,8 @@ hold:
 2. The pre-roll: it serves an event that may happen; the holds below serve one that did.
 3. Holds placed by operators, the newest first: the earliest promise is kept for the longest.
 
-The open file is never deleted: recording outlasts every hold. Held footage and the pre-roll are sacrificed to the limits of the
+The open file is never deleted: recording outlasts every hold. Files that the disk did not delete are passed over until
+they are tried again, and other footage makes room in their place, unless it is held. Held footage and the pre-roll are sacrificed to the limits of the
 box's own file (`held_...`), never to those of a version of the centre.
 """
 
@@ -75,6 +76,17 @@ class RetentionLimits(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class Undeletable(msgspec.Struct, frozen=True, kw_only=True):
+    """Files that could not be deleted lately, by counter or name, and their bytes: they are not planned for now.
+
+    `is_whole_folder`: their folder refuses each deletion.
+    """
+
+    keys: frozenset[int | str] = frozenset()
+    size_bytes: int = 0
+    is_whole_folder: bool = False
+
+
 class CameraStorage(msgspec.Struct, frozen=True, kw_only=True):
     """One camera's footage, the oldest first, and its quarantined files.
 
@@ -86,12 +98,19 @@ class CameraStorage(msgspec.Struct, frozen=True, kw_only=True):
     open_bytes: int
     ages: SegmentAges
     quarantined: Sequence[QuarantinedFile] = ()
+    undeletable: Undeletable = Undeletable()
+    undeletable_quarantined: Undeletable = Undeletable()
 
     @property
     def total_bytes(self) -> int:
         """All bytes of the camera on the disk."""
         quarantined_bytes = sum(file.size_bytes for file in self.quarantined)
         return self.closed_bytes + self.open_bytes + quarantined_bytes
+
+    @property
+    def undeletable_bytes(self) -> int:
+        """The bytes that cannot be deleted for now."""
+        return self.undeletable.size_bytes + self.undeletable_quarantined.size_bytes
 
 
 class Eviction(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,10 +152,9 @@ def plan_eviction(
     planner = _Planner(storages, holds, limits)
     planner.evict_by_age()
     for camera, storage in storages.items():
-        excess = _excess(storage.total_bytes, limits.camera_bytes, limits.held_camera_bytes)
+        excess = _excess([storage], limits.camera_bytes, limits.held_camera_bytes)
         planner.free_space([camera], "bytes", *excess)
-    total_bytes = sum(storage.total_bytes for storage in storages.values())
-    excess = _excess(total_bytes, limits.box_bytes, limits.held_box_bytes)
+    excess = _excess(list(storages.values()), limits.box_bytes, limits.held_box_bytes)
     planner.free_space(list(storages), "bytes", *excess)
     if held_shortfall_bytes is None:
         held_shortfall_bytes = shortfall_bytes
@@ -159,10 +177,14 @@ def excess_bytes(total_bytes: int, limit_bytes: int) -> int:
     return total_bytes - limit_bytes + min(limit_bytes // SLACK_DIVISOR, MAX_SLACK_BYTES)
 
 
-def _excess(total_bytes: int, limit_bytes: int, held_limit_bytes: int | None) -> tuple[int, int]:
-    """Return the bytes to delete, and those that held footage makes room for."""
+def _excess(
+    storages: Sequence[CameraStorage], limit_bytes: int, held_limit_bytes: int | None
+) -> tuple[int, int]:
+    """Return the bytes to delete, and those that held footage makes room for: not for files that cannot be deleted."""
     held_limit_bytes = limit_bytes if held_limit_bytes is None else held_limit_bytes
-    return excess_bytes(total_bytes, limit_bytes), excess_bytes(total_bytes, held_limit_bytes)
+    total_bytes = sum(storage.total_bytes for storage in storages)
+    deletable_bytes = total_bytes - sum(storage.undeletable_bytes for storage in storages)
+    return excess_bytes(total_bytes, limit_bytes), excess_bytes(deletable_bytes, held_limit_bytes)
 
 
 def iter_segment_intervals(
@@ -212,8 +234,17 @@ class _CameraState:
     def __init__(self, storage: CameraStorage, holds: list[Hold]) -> None:
         self.storage = storage
         self.holds = holds
-        self.evicted_counters: set[int] = set()
-        self.quarantined = sorted(storage.quarantined, key=lambda file: -file.age_ms(storage.ages))
+        self.passed_counters: set[int | str] = set(storage.undeletable.keys)
+        """Selected for eviction, or undeletable."""
+        undeletable = storage.undeletable_quarantined
+        self.quarantined = sorted(
+            (
+                file
+                for file in storage.quarantined
+                if not undeletable.is_whole_folder and file.name not in undeletable.keys
+            ),
+            key=lambda file: -file.age_ms(storage.ages),
+        )
         """Not yet selected for deletion, the oldest first."""
         self.freed_bytes = 0
         self.freed_files = 0
@@ -368,7 +399,7 @@ class _Planner:
             for hold in camera.holds:
                 if HoldIndex([hold]).covers(candidate.interval):
                     self._break_hold(hold)
-        camera.evicted_counters.add(candidate.segment.name.counter)
+        camera.passed_counters.add(candidate.segment.name.counter)
         camera.freed_bytes += candidate.segment.size_bytes
         camera.freed_files += self._limits.files_per_segment
         self.evictions.append(
@@ -386,10 +417,12 @@ class _Planner:
         """Yield the segments not yet selected, the oldest first."""
         camera = self._cameras[camera_name]
         storage = camera.storage
+        if storage.undeletable.is_whole_folder:
+            return
         for segment, interval in iter_segment_intervals(
             storage.segments, storage.ages, self._limits.max_segment_ms
         ):
-            if segment.name.counter not in camera.evicted_counters:
+            if segment.name.counter not in camera.passed_counters:
                 yield _Candidate(camera=camera_name, segment=segment, interval=interval)
 
     def _iter_oldest_first(self, camera_names: list[str]) -> Iterator[_Candidate]:

@@ -25,13 +25,19 @@ class SpaceShortfall(msgspec.Struct, frozen=True, kw_only=True):
 NO_SHORTFALL = SpaceShortfall()
 
 
-def space_shortfall(disk_stats: os.statvfs_result, configured_bytes: int) -> SpaceShortfall:
+def space_shortfall(
+    disk_stats: os.statvfs_result, configured_bytes: int, undeletable_bytes: int = 0
+) -> SpaceShortfall:
     """Return how far a disk's free space is below the reserve, in bytes and in files.
+
+    Bytes that cannot be deleted count as free, up to half of the reserve: held footage makes no room in their place. With
+    all of the reserve the disk could fill up, and recording would end before a hold.
 
     Without free inodes no file can be created, however many bytes are free. A file system that creates
     inodes on demand reports 0 in total.
     """
     required_bytes = reserve_bytes(configured_bytes, disk_stats.f_blocks * disk_stats.f_frsize)
+    required_bytes -= min(undeletable_bytes, required_bytes // 2)
     required_files = min(RESERVE_FILES, disk_stats.f_files // RESERVE_DIVISOR)
     return SpaceShortfall(
         bytes=max(0, required_bytes - disk_stats.f_bavail * disk_stats.f_frsize),

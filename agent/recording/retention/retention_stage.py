@@ -45,6 +45,7 @@ from agent.recording.retention.eviction_plan import (
 from agent.recording.retention.free_space import NO_SHORTFALL, SpaceShortfall, space_shortfall
 from agent.recording.retention.hold import Hold
 from agent.recording.retention.hold_store import HoldStore
+from agent.recording.retention.undeletable_files import RETRY_S, UndeletableFiles
 from agent.recording.segment_age import (
     BootTimeline,
     ClockReading,
@@ -57,9 +58,6 @@ from agent.runtime.pause import Pause
 log = logging.getLogger(__name__)
 
 POLL_INTERVAL_S = 1.0
-RETRY_S = 30.0
-"""Wait after a failure of the disk: each attempt appends a receipt."""
-
 HOLD_CHECK_INTERVAL_S = 10.0
 """Interval between counts of held footage."""
 
@@ -96,6 +94,9 @@ class RetentionStage:
     Each run reads the holds of other processes and checks ages and free space. Segment writers report
     each file and its growth; a limit that is exceeded is enforced before they continue. The holds are
     read again before any deletion.
+
+    A file that cannot be deleted raises STO-02 and keeps no other one waiting. A folder that refuses each deletion stops
+    its own segment writer alone, which would exceed the limits further.
     """
 
     name = "retention"
@@ -195,7 +196,11 @@ class RetentionStage:
                 self._faults.raise_fault("STO-02", "box", error)
                 self._retry_pause.begin(now_ns, RETRY_S)
                 return
-            self._faults.clear("STO-02", "box")
+            failure = self._deletion_failure()
+            if failure is None:
+                self._faults.clear("STO-02", "box")
+            else:
+                self._faults.raise_fault("STO-02", "box", failure)
             self._check_held_ratio()
 
     def close(self) -> None:
@@ -203,19 +208,19 @@ class RetentionStage:
         self.receipt_queue.flush()
 
     def register_folder(self, camera: str, folder: Path, segments: Sequence[StoredSegment]) -> None:
-        """Set the content of a camera's folder."""
+        """Set the content of a camera's folder. Raises OSError if it refuses each deletion and a limit is exceeded."""
         with self._lock:
-            previous = (
-                self._segments_by_camera[camera].quarantined
-                if camera in self._segments_by_camera
-                else {}
-            )
+            previous = self._segments_by_camera.get(camera) or CameraSegments(folder)
             now_ms = self._clock.boottime_ns() // _NS_PER_MS
-            self._segments_by_camera[camera] = CameraSegments(
-                folder, segments, quarantine.scan(folder, now_ms, previous)
+            camera_segments = CameraSegments(
+                folder, segments, quarantine.scan(folder, now_ms, previous.quarantined)
             )
+            camera_segments.undeletable = previous.undeletable
+            camera_segments.undeletable_quarantined = previous.undeletable_quarantined
+            self._segments_by_camera[camera] = camera_segments
             self._update_total_bytes()
             self._make_room()
+            self._raise_refusal(camera)
 
     def on_segment_closed(self, camera: str, segment: StoredSegment) -> None:
         """Add a closed segment."""
@@ -228,7 +233,7 @@ class RetentionStage:
             self._update_total_bytes()
 
     def on_bytes_written(self, camera: str, open_time: str, open_bytes: int) -> None:
-        """Set the size of the open file, which began at `open_time`."""
+        """Set the size of the open file, which began at `open_time`. Raises OSError as `register_folder`."""
         with self._lock:
             camera_segments = self._segments_by_camera[camera]
             self._total_bytes += open_bytes - camera_segments.open_bytes
@@ -241,14 +246,34 @@ class RetentionStage:
             ):
                 self._make_room()
                 if self._is_over_limit(camera):
-                    # The rest is held, or open: it is not planned again at each write.
+                    # The rest is held, open or undeletable: it is not planned again at each write.
                     self._exhausted_pause.begin(now_ns, POLL_INTERVAL_S)
+                self._raise_refusal(camera)
 
     def _is_over_limit(self, camera: str) -> bool:
         return (
             self._segments_by_camera[camera].total_bytes > self._limits.camera_bytes
             or self._total_bytes > self._limits.box_bytes
         )
+
+    def _raise_refusal(self, camera: str) -> None:
+        """Raise the OSError of a folder that refuses each deletion, if a limit is exceeded: it must not grow."""
+        undeletable = self._segments_by_camera[camera].undeletable
+        if undeletable.error is None or not undeletable.is_whole_folder:
+            return
+        if self._is_over_limit(camera) or self._space_shortfall(self._limits.reserve_bytes):
+            raise undeletable.error
+
+    def _deletion_failure(self) -> OSError | None:
+        """Return the first failure of a file that waits to be tried again, or None."""
+        for camera_segments in self._segments_by_camera.values():
+            for undeletable in (
+                camera_segments.undeletable,
+                camera_segments.undeletable_quarantined,
+            ):
+                if undeletable.error is not None:
+                    return undeletable.error
+        return None
 
     def footage_health(self, camera: str, gaps: int) -> FootageHealth:
         """Return the footage of a camera for the health report."""
@@ -303,8 +328,17 @@ class RetentionStage:
         return lambda camera: ages.get(camera, ages_without_footage)
 
     def _make_room(self) -> None:
+        """Delete footage over the limits, and other footage in place of files that cannot be deleted."""
         if not self._segments_by_camera:
             return
+        now_ns = self._clock.boottime_ns()
+        for camera_segments in self._segments_by_camera.values():
+            camera_segments.undeletable.forget_due(now_ns)
+            camera_segments.undeletable_quarantined.forget_due(now_ns)
+        while not self._execute(self._plan_now()):
+            pass
+
+    def _plan_now(self) -> EvictionPlan:
         storages, limits = self._snapshots(), self._limits
         if not self._holds.are_known:
             # A recorder may register its folder before the first run of this stage.
@@ -317,7 +351,7 @@ class RetentionStage:
             self._holds.refresh()
             if self._holds.current != planned_holds:
                 eviction_plan = self._plan(storages, self._holds.current, limits)
-        self._execute(eviction_plan)
+        return eviction_plan
 
     def _snapshots(self) -> dict[str, CameraStorage]:
         ages_of = self._read_ages()
@@ -333,8 +367,9 @@ class RetentionStage:
         limits: RetentionLimits,
     ) -> EvictionPlan:
         shortfall = held_shortfall = self._space_shortfall(limits.reserve_bytes)
-        if limits.held_reserve_bytes != limits.reserve_bytes:
-            held_shortfall = self._space_shortfall(limits.held_reserve_bytes)
+        undeletable_bytes = sum(storage.undeletable_bytes for storage in storages.values())
+        if undeletable_bytes or limits.held_reserve_bytes != limits.reserve_bytes:
+            held_shortfall = self._space_shortfall(limits.held_reserve_bytes, undeletable_bytes)
         return plan_eviction(
             storages,
             holds,
@@ -344,17 +379,33 @@ class RetentionStage:
             held_shortfall.bytes,
         )
 
-    def _execute(self, eviction_plan: EvictionPlan) -> None:
-        """Append the receipts, then delete: no file is deleted without a receipt."""
+    def _execute(self, eviction_plan: EvictionPlan) -> bool:
+        """Append the receipts, then delete: no file is deleted without a receipt.
+
+        Return False if a file could not be deleted, which the next plan passes over.
+        """
+        try:
+            # Without the bytes of a quarantined file a hold that is to break may not be the right one.
+            return self._delete_quarantined(eviction_plan.quarantine_deletions) and self._evict(
+                eviction_plan
+            )
+        finally:
+            if eviction_plan.quarantine_deletions or eviction_plan.evictions:
+                self._update_total_bytes()
+
+    def _evict(self, eviction_plan: EvictionPlan) -> bool:
+        """Return False if a segment could not be deleted."""
         now_ns = self._clock.boottime_ns()
-        self._delete_quarantined(eviction_plan.quarantine_deletions)
         for hold in eviction_plan.broken_holds:
             self._holds.break_hold(hold)
         batches: dict[tuple[str, str], list[Eviction]] = {}
         for eviction in eviction_plan.evictions:
             batches.setdefault((eviction.camera, eviction.reason), []).append(eviction)
+        is_all_deleted = True
         for (camera, _), batch in batches.items():
             camera_segments = self._segments_by_camera[camera]
+            if camera_segments.undeletable.is_whole_folder:
+                continue
             counters = {eviction.segment.name.counter for eviction in batch}
             oldest = next(
                 (s for s in camera_segments.segments if s.name.counter not in counters), None
@@ -366,32 +417,43 @@ class RetentionStage:
                 oldest_time=rfc3339(oldest.name.utc) if oldest else camera_segments.open_time,
             )
             self.receipt_queue.append(body, now_ns)
-            for eviction in batch:
-                delete_segment(camera_segments.folder, eviction.segment.name)
-            camera_segments.remove(counters)
-        if eviction_plan.quarantine_deletions or eviction_plan.evictions:
-            self._update_total_bytes()
+            deleted = {
+                eviction.segment.name.counter
+                for eviction in batch
+                if camera_segments.delete(eviction.segment, now_ns)
+            }
+            camera_segments.remove(deleted)
+            is_all_deleted = is_all_deleted and deleted == counters
+        return is_all_deleted
 
-    def _delete_quarantined(self, deletions: Sequence[QuarantineDeletion]) -> None:
-        batches: dict[tuple[str, EvictionReason], list[str]] = {}
+    def _delete_quarantined(self, deletions: Sequence[QuarantineDeletion]) -> bool:
+        """Return False if a file could not be deleted."""
+        now_ns = self._clock.boottime_ns()
+        batches: dict[tuple[str, EvictionReason], list[QuarantinedFile]] = {}
         for deletion in deletions:
-            batches.setdefault((deletion.camera, deletion.reason), []).append(deletion.file.name)
-        for (camera, reason), names in batches.items():
+            batches.setdefault((deletion.camera, deletion.reason), []).append(deletion.file)
+        is_all_deleted = True
+        for (camera, reason), files in batches.items():
             camera_segments = self._segments_by_camera[camera]
+            if camera_segments.undeletable_quarantined.is_whole_folder:
+                continue
             body = FootageEvicted(
                 camera=camera,
-                segments=tuple(f"{QUARANTINE_DIR}/{name}" for name in names),
+                segments=tuple(f"{QUARANTINE_DIR}/{file.name}" for file in files),
                 reason=reason,
                 oldest_time=rfc3339(camera_segments.segments[0].name.utc)
                 if camera_segments.segments
                 else camera_segments.open_time,
             )
-            self.receipt_queue.append(body, self._clock.boottime_ns())
-            for name in names:
-                quarantine.delete(camera_segments.folder, name)
-                camera_segments.remove_quarantined(name)
+            self.receipt_queue.append(body, now_ns)
+            for file in files:
+                if camera_segments.delete_quarantined(file, now_ns):
+                    camera_segments.remove_quarantined(file.name)
+                else:
+                    is_all_deleted = False
+        return is_all_deleted
 
-    def _space_shortfall(self, reserve_bytes: int) -> SpaceShortfall:
+    def _space_shortfall(self, reserve_bytes: int, undeletable_bytes: int = 0) -> SpaceShortfall:
         """Return how far the free space is below a reserve."""
         self._disk_check_pause.begin(self._clock.boottime_ns(), POLL_INTERVAL_S)
         if not reserve_bytes:
@@ -400,7 +462,7 @@ class RetentionStage:
             disk_stats = os.statvfs(self._footage_dir)
         except OSError:
             return NO_SHORTFALL  # the recorder reports a missing folder
-        return space_shortfall(disk_stats, reserve_bytes)
+        return space_shortfall(disk_stats, reserve_bytes, undeletable_bytes)
 
     def _check_held_ratio(self) -> None:
         """Count the held bytes periodically, and raise or clear STO-03."""
@@ -515,6 +577,8 @@ class CameraSegments:
         self.open_time: str | None = None
         self.held_bytes = 0
         self.hold_count = 0
+        self.undeletable = UndeletableFiles()
+        self.undeletable_quarantined = UndeletableFiles()
         torn = [file.segment for file in quarantined.values() if file.segment]
         names = [*(segment.name for segment in segments), *torn]
         self.boot_timeline = BootTimeline(sorted(names, key=lambda name: name.counter))
@@ -532,6 +596,28 @@ class CameraSegments:
             open_bytes=self.open_bytes,
             ages=ages,
             quarantined=tuple(self.quarantined.values()),
+            undeletable=self.undeletable.snapshot(self.closed_bytes),
+            undeletable_quarantined=self.undeletable_quarantined.snapshot(self.quarantined_bytes),
+        )
+
+    def delete(self, segment: StoredSegment, t_ns: int) -> bool:
+        """Delete the files of a segment. Return False, and note it, if the disk does not."""
+        return _try_to_delete(
+            partial(delete_segment, self.folder, segment.name),
+            self.undeletable,
+            segment.name.counter,
+            segment.size_bytes,
+            t_ns,
+        )
+
+    def delete_quarantined(self, file: QuarantinedFile, t_ns: int) -> bool:
+        """Delete a quarantined file. Return False, and note it, if the disk does not."""
+        return _try_to_delete(
+            partial(quarantine.delete, self.folder, file.name),
+            self.undeletable_quarantined,
+            file.name,
+            file.size_bytes,
+            t_ns,
         )
 
     def remove_quarantined(self, name: str) -> None:
@@ -553,3 +639,23 @@ class CameraSegments:
             else:
                 kept.append(segment)
         self.segments.extendleft(reversed(kept))
+
+
+def _try_to_delete(
+    delete: Callable[[], None],
+    undeletable: UndeletableFiles,
+    key: int | str,
+    size_bytes: int,
+    t_ns: int,
+) -> bool:
+    """Return True if a file is deleted; one in a folder that refuses each deletion is not tried."""
+    if undeletable.is_whole_folder:
+        return False
+    try:
+        delete()
+    except OSError as error:
+        log.error("footage cannot be deleted: %s", error)
+        undeletable.add(key, size_bytes, error, t_ns)
+        return False
+    undeletable.on_deleted()
+    return True
