@@ -19,7 +19,6 @@ from agent.recording.custody.receipts import (
     parse_line,
 )
 from agent.recording.open_segment import ClosedSegment
-from agent.recording.quarantine import QUARANTINE_DIR
 from agent.recording.recovery import StoredSegment, recover_folder
 from agent.recording.segment_name import KEYS_SUFFIX, SegmentName
 
@@ -49,19 +48,19 @@ def recover_camera(
 ) -> list[StoredSegment]:
     """Create or repair a camera's folder and list its footage in the order of recording.
 
-    The receipt of a repaired file precedes its name, as that of any closed segment. Raises OSError.
+    The receipt of a repaired file precedes its name, as that of any closed segment, and the receipt of a
+    quarantined file its move: if the power fails in between, the file has two. Raises OSError.
     """
-    names_before = _quarantined_names(folder)
 
     def record_recovered(name: SegmentName, part: Path) -> None:
         closed = _repaired_segment(folder, name, part)
         body = build_close_receipt(camera, closed, find_provenance(name), recovered=True)
         receipt_queue.append(body, clock.boottime_ns())
 
-    segments = recover_folder(folder, record_recovered)
-    for quarantined in sorted(_quarantined_names(folder) - names_before):
-        receipt_queue.append(FileQuarantined(camera=camera, name=quarantined), clock.boottime_ns())
-    return segments
+    def record_quarantined(target: Path) -> None:
+        receipt_queue.append(FileQuarantined(camera=camera, name=target.name), clock.boottime_ns())
+
+    return recover_folder(folder, record_recovered, record_quarantined)
 
 
 def build_close_receipt(
@@ -129,13 +128,6 @@ def _repaired_segment(folder: Path, name: SegmentName, part: Path) -> ClosedSegm
         sha256=file_sha256_hex(part),
         encrypted=(folder / (str(name) + KEYS_SUFFIX)).exists(),
     )
-
-
-def _quarantined_names(folder: Path) -> set[str]:
-    quarantine_dir = folder / QUARANTINE_DIR
-    if not quarantine_dir.is_dir():
-        return set()
-    return {path.name for path in quarantine_dir.iterdir()}
 
 
 def _probe_duration_ns(path: Path) -> int:

@@ -6,7 +6,7 @@ longer than footage.
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -41,12 +41,15 @@ class QuarantinedFile(msgspec.Struct, frozen=True, kw_only=True):
         return max(ages.now.boot_ms - self.first_seen_ms, utc_age_ms)
 
 
-def quarantine_file(path: Path) -> Path:
+def quarantine_file(
+    path: Path, before_rename: Callable[[Path], None] = lambda _target: None
+) -> Path:
     """Move a file into the quarantine of its folder and return its new path.
 
-    Raises OSError.
+    `before_rename` is called with the new path. Raises OSError.
     """
     target = free_quarantine_path(path.parent, path.name)
+    before_rename(target)
     path.rename(target)
     return target
 

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import logging
 from collections.abc import Callable, Container
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -48,14 +49,19 @@ class StoredSegment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def recover_folder(
-    folder: Path, before_rename: Callable[[SegmentName, Path], None] = lambda _name, _part: None
+    folder: Path,
+    before_rename: Callable[[SegmentName, Path], None] = lambda _name, _part: None,
+    before_quarantine: Callable[[Path], None] = lambda _target: None,
 ) -> list[StoredSegment]:
     """Create or repair the folder and list its footage in the order of recording.
 
     `before_rename` is called for each repaired file, when its bytes are durable and it still has its
-    `.part` name: its effect precedes the rename even if the power fails. Raises OSError.
+    `.part` name: its effect precedes the rename even if the power fails. So does that of
+    `before_quarantine`, which is called with the new path of each file that is to be moved to the quarantine;
+    if the recovery is interrupted in between it is called again. Raises OSError.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    quarantine = partial(_quarantine_with_warning, before_rename=before_quarantine)
     stored_segments: list[StoredSegment] = []
     keys_files: list[Path] = []
     for path in sorted(folder.iterdir()):
@@ -66,10 +72,10 @@ def recover_folder(
             continue
         name = parse_segment_name(path.name.removesuffix(PART_SUFFIX))
         if name is None or path.is_symlink() or not path.is_file():
-            _quarantine_with_warning(path)
+            quarantine(path)
             continue
         if path.name.endswith(PART_SUFFIX):
-            if not _truncate_to_valid(path):
+            if not _truncate_to_valid(path, quarantine):
                 continue
             before_rename(name, path)
             path.rename(folder / str(name))
@@ -77,7 +83,7 @@ def recover_folder(
         stored_segments.append(StoredSegment(name=name, size_bytes=size_bytes))
     segment_names = {str(segment.name) for segment in stored_segments}
     for path in keys_files:
-        _clean_up_keys_file(path, segment_names)
+        _clean_up_keys_file(path, segment_names, quarantine)
     fsync_dir(folder)
     return sorted(stored_segments, key=lambda segment: segment.name.counter)
 
@@ -153,10 +159,10 @@ def _has_zeroed_sector(data: bytes, begin: int) -> bool:
     return False
 
 
-def _truncate_to_valid(part: Path) -> bool:
+def _truncate_to_valid(part: Path, quarantine: Callable[[Path], None]) -> bool:
     """Truncate an open file to its valid prefix.
 
-    Returns False if it has no whole frame.
+    Returns False if it has no whole frame, and was deleted or quarantined.
     """
     size_bytes = part.stat().st_size
     with part.open("r+b") as file:
@@ -170,7 +176,7 @@ def _truncate_to_valid(part: Path) -> bool:
         part.unlink()
         return False
     if not valid_bytes:
-        _quarantine_with_warning(part)
+        quarantine(part)
         return False
     log.warning("%s: recovered %d of %d bytes", part.name, valid_bytes, size_bytes)
     return True
@@ -193,21 +199,23 @@ def _has_only_headers(file: BinaryIO, size_bytes: int) -> bool:
     return True
 
 
-def _clean_up_keys_file(path: Path, segment_names: Container[str]) -> None:
+def _clean_up_keys_file(
+    path: Path, segment_names: Container[str], quarantine: Callable[[Path], None]
+) -> None:
     """Delete or quarantine an orphaned key file: a failing disk may create many."""
     segment_name = path.name.removesuffix(KEYS_SUFFIX)
     if path.is_symlink() or not path.is_file() or parse_segment_name(segment_name) is None:
-        _quarantine_with_warning(path)
+        quarantine(path)
     elif segment_name in segment_names:
         return
     elif (path.parent / QUARANTINE_DIR / (segment_name + PART_SUFFIX)).exists():
-        _quarantine_with_warning(path)
+        quarantine(path)
     else:
         log.warning("%s: key file without a segment: deleted", path.name)
         path.unlink()
 
 
-def _quarantine_with_warning(path: Path) -> None:
-    target = quarantine_file(path)
+def _quarantine_with_warning(path: Path, before_rename: Callable[[Path], None]) -> None:
+    target = quarantine_file(path, before_rename)
     # %a: a foreign file's name may not be text.
     log.warning("%a: not footage, quarantined as %a", path.name, target.name)

@@ -14,12 +14,14 @@ from agent.base.errors import UserError
 from agent.health.flight_recorder import PAGE_COUNT, read_pages
 from agent.recording.custody.chain import BrokenChain, verify_chain
 from agent.recording.custody.receipts import (
+    FileQuarantined,
     FootageEvicted,
     HoldReleased,
     ReceiptBody,
     SegmentClosed,
 )
 from agent.recording.encryption.key_wrapping import unwrap_segment_key
+from agent.recording.quarantine import QUARANTINE_DIR
 from agent.recording.segment_name import KEYS_SUFFIX, SegmentName, parse_segment_name
 from tests.crash.recording_box import BOX, PRIVATE_KEY, RecordingBox
 from tests.crash.video import (
@@ -140,6 +142,7 @@ def _check_all(
         if hashes.get(seq) != sha256:
             yield f"receipt {seq} is {hashes.get(seq)}"
     yield from _check_footage(box, acked, bodies, video)
+    yield from _check_quarantine(box, bodies)
     if not allow_gaps:
         yield from _check_gaps(box, acked, bodies)
     yield from _check_holds(box, acked, bodies)
@@ -171,6 +174,13 @@ def _check_footage(
         yield from _check_playable(
             path, video, is_whole=receipt is not None and not receipt.recovered
         )
+
+
+def _check_quarantine(box: RecordingBox, bodies: list[ReceiptBody]) -> Iterable[str]:
+    recorded = {body.name for body in bodies if isinstance(body, FileQuarantined)}
+    for path in (box.footage / QUARANTINE_DIR).glob("*"):
+        if path.name not in recorded:
+            yield f"{path.name}: was set aside, and has no receipt"
 
 
 def _check_playable(path: Path, video: list[str], *, is_whole: bool) -> Iterable[str]:

@@ -1,13 +1,19 @@
-"""Each segment has exactly one receipt of its close, despite a power cut in the middle of it."""
+"""Receipts of closed segments and of quarantined files, despite a power cut in the middle of it: each segment
+has exactly one receipt of its close, and each quarantined file at least one.
+"""
 
+import base64
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from agent.recording.custody.receipts import Receipt, SegmentClosed, parse_line
+from agent.recording.custody.chain import verify_chain
+from agent.recording.custody.receipts import FileQuarantined, Receipt, SegmentClosed, parse_line
+from agent.recording.quarantine import QUARANTINE_DIR
 from agent.recording.recovery import PART_SUFFIX, recover_folder, valid_prefix_bytes
-from tests.crash.recording_box import RecordingBox
+from tests.crash.recording_box import BOX, RecordingBox
 from tests.crash.video import GOP_FRAMES, write_video
 
 
@@ -28,6 +34,19 @@ def feed(box: RecordingBox, video: Path, how_many: int) -> None:
 def closes(box: RecordingBox) -> Counter[str]:
     bodies = [parse_line(line).receipt.body for line in box.custody.read_lines()]
     return Counter(body.segment for body in bodies if isinstance(body, SegmentClosed))
+
+
+def quarantined(box: RecordingBox) -> Counter[str]:
+    """By its receipts, of a chain that verifies."""
+    key = base64.b64encode(box.identity.public_key_raw).decode()
+    lines = verify_chain(box.custody.read_lines(), BOX, key)
+    bodies = [line.receipt.body for line in lines]
+    return Counter(body.name for body in bodies if isinstance(body, FileQuarantined))
+
+
+def cut_after_a_quarantine(receipt: Receipt) -> None:
+    if isinstance(receipt.body, FileQuarantined):
+        raise PowerCut
 
 
 def cut_after_a_close(receipt: Receipt) -> None:
@@ -71,6 +90,27 @@ def test_a_power_cut_during_recovery_leaves_no_segment_without_a_receipt(
     names = [path.name for path in after.footage.glob("*.mp4")]
     assert len(names) == 1
     assert closes(after) == {names[0]: 1}
+    after.close()
+
+
+@pytest.mark.parametrize("cut_after", [cut_after_a_close, cut_after_a_quarantine])
+def test_a_power_cut_during_recovery_leaves_no_quarantined_file_without_a_receipt(
+    video: Path, tmp_path: Path, cut_after: Callable[[Receipt], None]
+) -> None:
+    box = RecordingBox(tmp_path, 0)
+    feed(box, video, 2 * GOP_FRAMES + 1)
+    box.outbox.close()
+    # The first and the last that a recovery comes to, and a segment between them.
+    (box.footage / "0.txt").write_bytes(b"one")
+    (box.footage / "notes.txt").write_bytes(b"two")
+    during = RecordingBox(tmp_path, 500, on_receipt=cut_after)
+    with pytest.raises(PowerCut):
+        during.recover_footage()
+    during.outbox.close()
+    after = again(tmp_path)
+    aside = {path.name for path in (after.footage / QUARANTINE_DIR).iterdir()}
+    assert aside == {"0.txt", "notes.txt"}
+    assert quarantined(after).keys() == aside
     after.close()
 
 
