@@ -71,6 +71,16 @@ def free_quarantine_path(folder: Path, name: str) -> Path:
     return target
 
 
+def segment_names(folder: Path) -> list[SegmentName]:
+    """Return the names in the quarantine of a camera's folder that were to be footage. Raises OSError."""
+    try:
+        paths = list((folder / QUARANTINE_DIR).iterdir())
+    except FileNotFoundError:
+        return []
+    names = (_parse_segment(path) for path in paths)
+    return [name for name in names if name is not None]
+
+
 def scan(
     folder: Path, now_ms: int, previous: Mapping[str, QuarantinedFile]
 ) -> dict[str, QuarantinedFile]:
@@ -89,7 +99,7 @@ def scan(
         files[path.name] = QuarantinedFile(
             name=path.name,
             size_bytes=_size_bytes(path),
-            segment=parse_segment_name(path.name.partition(_MP4_SUFFIX)[0] + _MP4_SUFFIX),
+            segment=_parse_segment(path),
             moved_unix_ms=moved_ns // 1_000_000,
             first_seen_ms=previous[path.name].first_seen_ms if path.name in previous else now_ms,
         )
@@ -103,6 +113,11 @@ def delete(folder: Path, name: str) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def _parse_segment(path: Path) -> SegmentName | None:
+    """Parse the name of a quarantined file, without what follows the segment's."""
+    return parse_segment_name(path.name.partition(_MP4_SUFFIX)[0] + _MP4_SUFFIX)
 
 
 def _size_bytes(path: Path) -> int:

@@ -3,9 +3,9 @@
     0000000042_1f155cfd_000000083215_20261125T013215.250Z.mp4
 
 The counter, the boot (the first eight digits of the kernel's boot id), milliseconds since that
-boot, and UTC. The counter comes first and is one more than the highest in the folder, across
-boots: alphabetical order is the order of recording, also on a box that booted without a clock or
-whose clock was stepped. UTC is an estimate; `_unsynced` follows it if the clock was not disciplined.
+boot, and UTC. The counter comes first and is one more than the highest in the folder and its
+quarantine, across boots: alphabetical order is the order of recording, also on a box that booted
+without a clock or whose clock was stepped. UTC is an estimate; `_unsynced` follows it if the clock was not disciplined.
 
 A sealed segment has a file next to it that ends in `.mp4.keys`. It is created before the segment and
 deleted with it.

@@ -11,6 +11,7 @@ from agent.base.clock import Clock, boot_id, rfc3339
 from agent.base.health_model import FootageHealth
 from agent.base.model import Segment
 from agent.config.recording import RecordConfig
+from agent.recording import quarantine
 from agent.recording.camera_recovery import (
     SegmentProvenance,
     build_close_receipt,
@@ -94,8 +95,9 @@ class SegmentWriter:
             lambda _name: self._provenance(0),
         )
         self._note_abandoned_loss(recovered)
-        if recovered:
-            self._next_counter = max(self._next_counter, recovered[-1].name.counter + 1)
+        # The quarantine too: the order of counters is that of the boots, also of one whose only file was torn.
+        used = [*(segment.name for segment in recovered), *quarantine.segment_names(self._folder)]
+        self._next_counter = max([self._next_counter, *(name.counter + 1 for name in used)])
         self._retention.register_folder(self._camera, self._folder, recovered)
         self._is_folder_recovered = True
 

@@ -69,6 +69,23 @@ def test_a_torn_file_and_its_keys_expire_with_footage_of_their_time(
     )
 
 
+def test_a_torn_file_with_the_counter_of_a_later_segment_makes_no_footage_older(
+    clock: ManualClock, tmp_path: Path
+) -> None:
+    """As earlier versions numbered the first segment after a boot of 60 days whose only file was torn."""
+    kept = Kept(tmp_path, clock, max_age_h=1)
+    for path in kept.folder.iterdir():
+        path.unlink()
+    torn = "0000000001_bbbbbbbb_005184000000_20260901T000000.000Z_unsynced.mp4.part"
+    (kept.folder / torn).write_bytes(TORN)
+    for number in range(1, 4):
+        name = f"{number:010d}_cccccccc_{number * 10_000:012d}_20261101T000000.000Z_unsynced.mp4"
+        (kept.folder / name).write_bytes(bytes(100))
+    load(kept)
+    kept.keeper.enforce()
+    assert kept.left() == [0, 1, 2]
+
+
 def test_a_file_of_unknown_origin_expires_by_the_time_of_its_quarantine(
     clock: ManualClock, kept: Kept
 ) -> None:

@@ -503,6 +503,23 @@ def test_zeros_left_by_a_power_cut_end_the_prefix(video: Path, tmp_path: Path) -
         assert valid_prefix_bytes(file, written + 4096) == written
 
 
+def test_a_torn_file_in_the_quarantine_counts_for_the_next_counter(
+    video: Path, tmp_path: Path
+) -> None:
+    info, packets = packets_of(video)
+    torn = "0000000007_aaaaaaaa_005184000000_20261125T000000.000Z_unsynced.mp4"
+    (tmp_path / "north").mkdir()
+    (tmp_path / "north" / f"{torn}.part").write_bytes(b"\0\0\0\x10moof, and no more")
+    for _ in range(2):  # the first start moves it, the second finds it there
+        recording = Recording(tmp_path, ManualClock())
+        recording.stage.on_stream_opened(info)
+        recording.put(packets)
+        recording.stage.close()
+        assert Path(recording.files()[0]).name.startswith("0000000008_")
+        for path in recording.files():
+            Path(path).unlink()
+
+
 def test_files_that_are_not_footage_are_set_aside_and_kept(tmp_path: Path) -> None:
     folder = tmp_path / "north"
     (folder / "holiday").mkdir(parents=True)

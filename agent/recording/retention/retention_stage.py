@@ -580,7 +580,8 @@ class CameraSegments:
         self.undeletable = UndeletableFiles()
         self.undeletable_quarantined = UndeletableFiles()
         torn = [file.segment for file in quarantined.values() if file.segment]
-        names = [*(segment.name for segment in segments), *torn]
+        # At equal counters the torn file is older: earlier versions did not count the quarantine.
+        names = [*torn, *(segment.name for segment in segments)]
         self.boot_timeline = BootTimeline(sorted(names, key=lambda name: name.counter))
 
     @property
