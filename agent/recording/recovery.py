@@ -17,6 +17,7 @@ from typing import BinaryIO
 import msgspec
 
 from agent.base.atomic_file import fsync_dir, sync
+from agent.recording.gop import MAX_GOP_BYTES
 from agent.recording.mp4_reader import LARGE_HEADER_BYTES, DamagedFootage, read_box_header
 from agent.recording.quarantine import QUARANTINE_DIR, quarantine_file
 from agent.recording.segment_name import KEYS_SUFFIX, PART_SUFFIX, SegmentName, parse_segment_name
@@ -35,6 +36,10 @@ _ALLOWED_NEXT_BOXES: dict[bytes, tuple[bytes, ...]] = {
     b"mfra": (),
 }
 """The MP4 boxes that may follow each other in a file of the muxer."""
+
+
+_MAX_BOX_BYTES = 2 * MAX_GOP_BYTES
+"""A box is read whole. The muxer writes none that is larger than a group and its index; a damaged size may state any."""
 
 
 class _BadSector(Exception):
@@ -110,7 +115,7 @@ def valid_prefix_bytes(file: BinaryIO, size_bytes: int) -> int:
     with contextlib.suppress(_BadSector):
         while (box := _read_box(file, offset, size_bytes)) is not None:
             begin, (kind, offset) = offset, box
-            if kind not in _ALLOWED_NEXT_BOXES[previous_kind]:
+            if kind not in _ALLOWED_NEXT_BOXES[previous_kind] or offset - begin > _MAX_BOX_BYTES:
                 break
             data = _read_span(file, begin, offset)
             if kind == b"mdat" and _has_zeroed_sector(data, begin):

@@ -34,6 +34,7 @@ from drivers.errors import DriverError
 from drivers.media import NS_PER_S, Packet, StreamInfo
 from drivers.timeline import StreamTimeline
 from tests.conftest import ManualClock
+from tests.contracts.peer_memory import peak_memory_bytes, reset_peak_memory
 from tests.recording_rig import retention_alone
 
 FPS = 10
@@ -501,6 +502,25 @@ def test_zeros_left_by_a_power_cut_end_the_prefix(video: Path, tmp_path: Path) -
     with part.open("r+b") as file:
         file.truncate(written + 4096)
         assert valid_prefix_bytes(file, written + 4096) == written
+
+
+def test_a_box_of_a_damaged_size_ends_the_prefix_and_is_not_read(
+    video: Path, tmp_path: Path
+) -> None:
+    info, packets = packets_of(video)
+    recording = Recording(tmp_path, ManualClock(), segment_s=60)
+    recording.stage.on_stream_opened(info)
+    recording.put(packets)
+    (part,) = recording.folder.glob("*.part")
+    written = part.stat().st_size
+    size_bytes = 1 << 30
+    with part.open("r+b") as file:
+        file.seek(written)
+        file.write(size_bytes.to_bytes(4) + b"moof")
+        file.truncate(written + size_bytes)
+        before_bytes = reset_peak_memory()
+        assert valid_prefix_bytes(file, written + size_bytes) == written
+        assert peak_memory_bytes() - before_bytes < size_bytes / 4
 
 
 def test_a_torn_file_in_the_quarantine_counts_for_the_next_counter(
