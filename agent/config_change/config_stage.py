@@ -54,7 +54,7 @@ from agent.config_change.scene_change import check_scene, differ_in_scenes_only,
 from agent.config_change.scene_request import SceneDone, SceneRequest, SceneView
 from agent.config_change.second_signature import PreviewEviction, StoredPresets, unpermitted_changes
 from agent.config_change.start_config import RefusedVersion, StartConfig
-from agent.health.box_check import BoxCheck, BoxSample
+from agent.health.box_check import CAMERA_OPEN_TIMEOUT_S, BoxCheck, BoxSample
 from agent.health.restart_command import NO_SERVICE_MANAGER
 from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.custody.receipts import ServiceAction
@@ -136,6 +136,11 @@ class ConfigStage:
         self._path = path
         self._clock = clock
         self._boot = boot
+        self._start_ns = clock.boottime_ns()
+        self._unopened = {one.config.name for one in start.sources if one.scene_error is None}
+        """Cameras that were not open yet in this run, without those that stay closed."""
+        self._is_ready = False
+        """Whether versions are decided, see `_check_ready`."""
         self._actions = actions
         self._rehearsals = rehearsals
         self._current = start
@@ -182,8 +187,12 @@ class ConfigStage:
         return self._content
 
     def run_once(self, stopping: threading.Event) -> None:
-        """Check the trial once a second, or decide about a message, or return after waiting for one."""
-        wait_s = IDLE_WAIT_S if self._trial is None else CHECK_INTERVAL_S
+        """Check the trial once a second, or decide about a message, or return after waiting for one.
+
+        As long as cameras open after a start, the newest message waits.
+        """
+        is_idle = self._trial is None and self._is_ready
+        wait_s = IDLE_WAIT_S if is_idle else CHECK_INTERVAL_S
         with self._changed:
             self._changed.wait_for(lambda: self._has_work() or stopping.is_set(), wait_s)
             scene_request = self._scene_requests.popleft() if self._scene_requests else None
@@ -203,7 +212,7 @@ class ConfigStage:
             self._end_fetch(*fetched)
         elif self._fetch.pop_progress():
             self._publish()
-        elif (payload := self._pop_payload()) is not None:
+        elif self._check_ready() and (payload := self._pop_payload()) is not None:
             self._decide_or_refuse(payload)
         elif (deferred := self._pop_deferred()) is not None:
             self._decide_or_refuse(deferred.payload, is_deferred=True)
@@ -217,9 +226,23 @@ class ConfigStage:
         """Do nothing: the next start continues a trial."""
 
     def _has_work(self) -> bool:
-        is_waiting = self._payload is not None or self._fetch.has_news
+        has_message = self._payload is not None and self._is_ready
+        is_waiting = has_message or self._fetch.has_news
         is_due = is_waiting and self._trial is None and not self._is_restarting
         return bool(self._scene_requests) or is_due
+
+    def _check_ready(self) -> bool:
+        """Return whether versions are decided: each camera has been open in this run, or has had its time to open.
+
+        A trial demands the cameras that are open at its begin. The broker delivers a version at the connection, before a
+        network camera is open: it would be kept without a picture.
+        """
+        if not self._is_ready and (sample := self._actions.take_sample()).health is not None:
+            cameras = sample.health.report.cameras
+            self._unopened -= {camera.name for camera in cameras if camera.open}
+            elapsed_s = (sample.t_ns - self._start_ns) / 1e9
+            self._is_ready = not self._unopened or elapsed_s > CAMERA_OPEN_TIMEOUT_S
+        return self._is_ready
 
     def _pop_payload(self) -> bytes | None:
         with self._changed:

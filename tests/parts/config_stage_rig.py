@@ -58,6 +58,9 @@ class Pole:
         self.has_manager = True
         self.reports = 0
         self.works = True
+        self.cameras = {"north": True}
+        """Whether each camera is open."""
+        self.has_health = True
         self.size = 0
         self.mask_error: str | None = None
         self.on_mask_error: Callable[[], object] = lambda: None
@@ -164,7 +167,11 @@ class Pole:
 
     def _sample(self) -> BoxSample:
         self.size += self.works
-        cameras = [camera("north", age_s=0.1 if self.works else 60)]
+        age_s = 0.1 if self.works else 60
+        cameras = [
+            camera(name, is_open=is_open, age_s=age_s if is_open else None)
+            for name, is_open in self.cameras.items()
+        ]
         detectors = [
             DetectorHealth(
                 camera="north",
@@ -174,10 +181,13 @@ class Pole:
                 tracks=0,
             )
         ]
+        health = live(self.clock.now_ns / 1e9 - self.report_age_s, cameras, detectors)
         return BoxSample(
             t_ns=self.clock.now_ns,
-            health=live(self.clock.now_ns / 1e9 - self.report_age_s, cameras, detectors),
-            newest_files={"north": f"1.mp4 {self.size}"},
+            health=health if self.has_health else None,
+            newest_files={
+                name: f"1.mp4 {self.size}" for name, is_open in self.cameras.items() if is_open
+            },
         )
 
 

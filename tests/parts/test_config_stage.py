@@ -15,9 +15,12 @@ from agent.config.desired_config import MAX_VERSION_STEP, content_digest
 from agent.config.desired_store import DESIRED_DIR, DesiredStore, layer_file
 from agent.config_change.config_stage import MIN_TRIAL_S
 from agent.detection.scene import Scene
+from agent.health.box_check import CAMERA_OPEN_TIMEOUT_S
 from tests.authority_rig import ControlKeys
 from tests.parts.config_stage_rig import CONFIG, LINE, MASK, Pole, SignedPole, skip_waits
 from tests.whole.no_room import no_room
+
+SOUTH = '[[camera]]\nname = "south"\ndriver = "fake"\n[camera.detect]\nenabled = false\n'
 
 
 @pytest.fixture
@@ -95,6 +98,67 @@ def test_a_version_with_which_the_box_does_not_work_is_rolled_back(
     assert reported.refused.reasons[0] == "rolled back: camera north: sends no frames"
     assert pole.kept == 0
     assert pole.receipts[-1] == "amina: configuration 1: rolled back: camera north: sends no frames"
+
+
+SEGMENTS = {"settings": {"record": {"segment_s": 5}}}
+
+
+def test_a_version_that_comes_at_the_start_waits_for_the_cameras_and_is_tried_with_them(
+    pole: Pole,
+) -> None:
+    """The broker delivers it at the connection, before a network camera has opened: it was kept without a picture."""
+    pole.cameras["north"], pole.has_health = False, False
+    pole.start()
+    pole.send(1, settings={"record": {"segment_s": 4}})
+    pole.live_s(2)
+    pole.has_health = True
+    pole.live_s(2)
+    pole.redeliver(2, **SEGMENTS)
+    assert (pole.restarts, pole.store.decision().version) == (0, 0)
+    pole.cameras["north"] = True
+    pole.live_s(1)
+    assert (pole.restarts, pole.store.decision().version) == (1, 2), "the newest"
+    assert pole.store.decision().cameras == ("north",)
+    pole.cameras["north"] = False
+    assert pole.start().config.record.segment_s == 5
+    assert pole.live_s(MIN_TRIAL_S + 2).state == "on_trial"
+    pole.cameras["north"] = True
+    assert pole.live_s(3).state == "in_force"
+
+
+def test_a_version_waits_for_a_dead_camera_as_long_as_one_may_take_to_open(pole: Pole) -> None:
+    pole.path.write_text(f"{CONFIG}{SOUTH}")
+    pole.cameras["south"] = False
+    pole.start()
+    pole.send(1, scenes={"north": LINE})
+    assert pole.live_s(CAMERA_OPEN_TIMEOUT_S).version == 0
+    reported = pole.live_s(1)
+    assert (reported.state, reported.version) == ("on_trial", 1)
+    assert pole.store.decision().cameras == ("north",)
+    assert pole.live_s(MIN_TRIAL_S + 2).state == "in_force"
+    assert pole.send(2, scenes={"north": LINE + MASK}).version == 2, "it waits once"
+
+
+def test_a_camera_that_was_open_and_is_not_any_more_is_neither_waited_for_nor_demanded(
+    pole: Pole,
+) -> None:
+    pole.path.write_text(f"{CONFIG}{SOUTH}")
+    pole.cameras["south"] = True
+    pole.start()
+    pole.turn()
+    pole.cameras["south"] = False
+    pole.send(1, **SEGMENTS)
+    assert (pole.restarts, pole.store.decision().cameras) == (1, ("north",))
+
+
+def test_cameras_that_a_damaged_version_closes_are_not_waited_for(pole: Pole) -> None:
+    pole.send(1, scenes={"north": MASK})
+    pole.live_s(MIN_TRIAL_S + 2)
+    damage(pole)
+    pole.cameras["north"] = False
+    pole.start()
+    pole.redeliver(1, scenes={"north": MASK})
+    assert pole.restarts == 1
 
 
 def test_the_same_version_is_applied_once_and_an_older_one_never(pole: Pole) -> None:
