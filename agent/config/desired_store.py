@@ -10,8 +10,11 @@
 
 One file has all settings, scenes and cards of a version, so a power cut leaves the old or the new version. The files of
 the scenes and cards are written before it, never change, and are written again from it if they are missing or damaged.
+Those of a refused version are deleted after its refusal, scenes that no version needs when a trial begins, and all others
+at the agent's start.
 """
 
+import contextlib
 import logging
 import shutil
 from collections.abc import Iterator
@@ -103,10 +106,18 @@ def layer_file(state_dir: Path) -> Path:
 
 
 class DesiredStore:
-    """The folder of one box. Not thread-safe, except for `layer`."""
+    """The folder of one box. Not thread-safe, except for `layer`.
 
-    def __init__(self, state_dir: Path) -> None:
+    With `scenes_dir` scenes are written there, so that a check alone leaves nothing in the state folder.
+    """
+
+    def __init__(self, state_dir: Path, scenes_dir: Path | None = None) -> None:
         self._folder = state_dir / DESIRED_DIR
+        self._scenes_dir = scenes_dir or self._folder / "scenes"
+        self._models_dir = self._folder / "models"
+        self._checked_digest: str | None = None
+        self._new_paths: set[Path] = set()
+        """Scenes and folders of cards that were not there before the checks of this digest."""
         self._inventory = StateInventory(state_dir)
         self._layer = StateFile(
             layer_file(state_dir), ConfigLayer, shared=True, inventory=self._inventory
@@ -153,8 +164,10 @@ class DesiredStore:
             return decision.in_force if decision.reasons else decision.digest
 
     def write_decision(self, decision: Decision) -> None:
-        """Store a decision durably. Raises OSError."""
+        """Store a decision durably, and delete the new files of a version that it refuses. Raises OSError."""
         self._decision.write(decision)
+        if decision.reasons:
+            self.discard_new_files(decision.digest)
 
     def restarts(self) -> VersionRestarts:
         """Return the restarts for versions; a damaged file is set aside."""
@@ -180,7 +193,10 @@ class DesiredStore:
         return layer.at_box[-1].by if layer.at_box and layer.at_box != before.at_box else None
 
     def begin(self, layer: ConfigLayer, keys: str, by: str, boot_id: str, until_ns: int) -> None:
-        """Put a version on trial until `until_ns`. Raises: UserError if another one is on trial; OSError."""
+        """Put a version on trial until `until_ns`, and delete the scenes that neither it nor the one before needs.
+
+        Raises: UserError if another one is on trial; OSError.
+        """
         self.write_files(layer)
         if not self._layer.path.exists():
             self._write_before()
@@ -188,6 +204,10 @@ class DesiredStore:
         if self.pending() is None:
             self._inventory.begin_change(self._layer.path, data)
         self._commit_confirm.begin(data.decode(), keys, by, boot_id, until_ns)
+        # No cards: those of a version whose models are fetched, or that waits for a restart, are still needed. Its scenes
+        # are written again at its next check.
+        with contextlib.suppress(OSError):
+            self._remove_unused(layer, self._scenes_dir)
 
     def confirm(self, now_ns: int, boot_id: str) -> None:
         """Keep the version on trial. Raises: UserError if it is too late; OSError."""
@@ -230,7 +250,7 @@ class DesiredStore:
         except DamagedStateFile:
             return rollback
         self.write_files(layer)
-        self._remove_unused(layer)
+        self._remove_unused(layer, self._scenes_dir, self._models_dir)
         return rollback
 
     def scene_files(self, layer: ConfigLayer) -> SceneFiles:
@@ -256,6 +276,8 @@ class DesiredStore:
 
     def write_files(self, layer: ConfigLayer) -> None:
         """Write the files of a version's scenes and cards. Raises OSError."""
+        if layer.digest != self._checked_digest:
+            self._checked_digest, self._new_paths = layer.digest, set()
         texts = [(self._scene_path(text), text) for text in _texts(layer)]
         texts += [(self._card_path(name, one.card), one.card) for name, one in layer.models.items()]
         for path, text in texts:
@@ -264,6 +286,9 @@ class DesiredStore:
                 if read_regular_file(path, MAX_BYTES) == data:
                     continue
             except OSError:
+                entry = self._entry_of(path)
+                if not entry.exists():
+                    self._new_paths.add(entry)
                 path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
             replace_atomically(path, data, _MODE)
 
@@ -273,6 +298,18 @@ class DesiredStore:
             self._inventory.end_change(self._layer.path)
         except OSError as error:
             log.error("the state inventory allows two versions until the next start: %s", error)
+
+    def discard_new_files(self, digest: str | None) -> None:
+        """Delete the files that the checks of a refused version have added. Those of another version, which is in force, on
+        trial, fetched or rehearsed, were there before or stay.
+        """
+        if digest != self._checked_digest:
+            return
+        # What stays is deleted at the next start.
+        with contextlib.suppress(OSError, DamagedStateFile):
+            for path in self._new_paths - self._used_paths(self.layer()):
+                self._remove(path)
+        self._new_paths = set()
 
     def _write_before(self) -> None:
         """Write what a rollback of the first version returns to, or of one that replaces a lost version: none."""
@@ -285,24 +322,35 @@ class DesiredStore:
             self._layer.write(ConfigLayer())
 
     def _scene_path(self, text: str) -> Path:
-        return self._folder / "scenes" / f"{sha256_hex(text.encode())}.toml"
+        return self._scenes_dir / f"{sha256_hex(text.encode())}.toml"
 
     def _card_path(self, name: str, card: str) -> Path:
-        return self._folder / "models" / sha256_hex(card.encode()) / f"{name}.toml"
+        return self._models_dir / sha256_hex(card.encode()) / f"{name}.toml"
 
-    def _remove_unused(self, layer: ConfigLayer) -> None:
+    def _entry_of(self, path: Path) -> Path:
+        """Return a scene's file, or the folder of a card."""
+        return path if path.parent == self._scenes_dir else path.parent
+
+    def _used_paths(self, layer: ConfigLayer) -> set[Path]:
+        """Return the scenes and the folders of cards of a version and of the one before."""
         versions = (layer, self.previous() or ConfigLayer())
         used = {self._scene_path(text) for one in versions for text in _texts(one)}
         used |= {Path(card).parent for one in versions for card in self.card_files(one).values()}
-        for folder in (self._folder / "scenes", self._folder / "models"):
+        return used
+
+    def _remove_unused(self, layer: ConfigLayer, *folders: Path) -> None:
+        used = self._used_paths(layer)
+        for folder in folders:
             for path in list(folder.iterdir()) if folder.is_dir() else ():
-                if path in used:
-                    continue
-                if path.is_dir():
-                    self._inventory.remove(*path.glob("*.tflite"))
-                    shutil.rmtree(path, ignore_errors=True)
-                else:
-                    path.unlink(missing_ok=True)
+                if path not in used:
+                    self._remove(path)
+
+    def _remove(self, path: Path) -> None:
+        if path.is_dir():
+            self._inventory.remove(*path.glob("*.tflite"))
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _texts(layer: ConfigLayer) -> Iterator[str]:

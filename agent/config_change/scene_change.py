@@ -54,6 +54,7 @@ def check_scene(
     new = start_config.check_version(file, layer, store, clock)
     weakened = weakened_protections(current, new, {})
     if weakened:
+        store.discard_new_files(layer.digest)
         raise RefusedVersion(
             Message("{line}; allowed: by the centre, with signatures of two people", line=line)
             for line in weakened

@@ -149,10 +149,20 @@ def load_version(
 def check_version(
     file: BoxFile, layer: ConfigLayer, store: DesiredStore, clock: Clock
 ) -> StartConfig:
-    """Return a version as the agent would start with it. The files of its scenes and cards are written.
+    """Return a version as the agent would start with it. The files of its scenes and cards are written, and stay if it is not refused.
 
     Raises: RefusedVersion; OSError.
     """
+    try:
+        return _check_version(file, layer, store, clock)
+    except (RefusedVersion, OSError):
+        store.discard_new_files(layer.digest)
+        raise
+
+
+def _check_version(
+    file: BoxFile, layer: ConfigLayer, store: DesiredStore, clock: Clock
+) -> StartConfig:
     if problems := tuple(desired_config.iter_refused_keys(file.tables, layer)):
         raise RefusedVersion(problems)
     store.write_files(layer)

@@ -361,6 +361,38 @@ def test_weaker_protections_need_two_people(
     assert pole.reasons() == (f"{reason}; allowed: with signatures of two people",)
 
 
+def stored_files(pole: Pole) -> set[str]:
+    """The scenes and cards in the state folder."""
+    folder = pole.path.parent / "state" / DESIRED_DIR
+    return {
+        path.read_text()
+        for name in ("scenes", "models")
+        for path in folder.glob(f"{name}/**/*.toml")
+    }
+
+
+def test_a_refused_version_leaves_no_scene_and_no_card(signed_pole: SignedPole) -> None:
+    pole = signed_pole
+    amina = pole.keys.identity("amina", "supervisor")
+    pole.sign(1, amina, scenes={"north": MASK})
+    pole.live_s(MIN_TRIAL_S + 2)
+    model = {"card": "[[", "url": "https://files.example/own.tflite", "size_bytes": 1}
+    pole.sign(2, amina, scenes={"north": LINE}, models={"own": model})
+    assert pole.reasons()[0].startswith("models.own.card: ")
+    pole.sign(3, amina, scenes={"north": LINE}, settings={"camera": {"north": {"driver": "x"}}})
+    assert pole.reasons()[0].startswith("camera.north.driver")
+    pole.sign(4, amina, scenes={"north": f"{MASK}[[line]]"})
+    assert pole.reasons()[0].startswith("scenes.north: line[0].name")
+    pole.sign(5, amina, scenes={"north": LINE})
+    assert pole.reasons()[0].endswith("; allowed: with signatures of two people")
+    assert stored_files(pole) == {MASK}
+    pole.sign(6, amina, scenes={"north": MASK + LINE})
+    pole.sign(7, amina, scenes={"north": "[["})
+    pole.live_s(MIN_TRIAL_S + 3)
+    assert (pole.store.layer().version, len(pole.reasons())) == (6, 1)
+    assert stored_files(pole) == {MASK, MASK + LINE}
+
+
 DESTRUCTIVE: tuple[tuple[dict[str, Any], str], ...] = (
     ({"record": {"max_age_h": 24}}, "record.max_age_h = 24: now 72"),
     ({"hold": {"event_days": 1}}, "hold.event_days = 1: now 7"),

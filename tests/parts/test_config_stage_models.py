@@ -106,6 +106,34 @@ def test_a_model_that_is_another_one_is_refused_for_good(pole: Pole) -> None:
     assert len(pole.fetches) == 1
 
 
+def test_a_model_that_was_fetched_for_a_refused_version_is_deleted(pole: Pole) -> None:
+    pole.send(1, **own_model())
+    folder = Path(pole.store.card_files(pole.fetches[-1][0])["own"]).parent
+    deliver(pole)
+    pole.path.write_text(
+        f"{CONFIG}[link]\nca = 'none'\n"
+    )  # a technician changes the file meanwhile
+    pole.turn()
+    assert pole.reasons()[0].startswith("link.ca")
+    assert not folder.exists()
+
+
+def test_a_refused_version_takes_nothing_from_one_whose_model_it_shares(pole: Pole) -> None:
+    pole.send(1, **own_model())
+    pole.send(2, settings={"record": {"segment_s": 5}})
+    pole.start()
+    pole.live_s(MIN_TRIAL_S + 2)
+    pole.send(3, **own_model())
+    path = deliver(pole)
+    pole.turn()
+    pole.start()
+    pole.detects_with = "own"
+    assert pole.live_s(MIN_TRIAL_S + 2).version == 3
+    pole.send(4, **own_model(), scenes={"north": "[["})
+    assert pole.reasons()[0].startswith("scene 'scenes.north'")
+    assert path.exists()
+
+
 def test_a_model_of_more_than_a_metered_links_day_is_not_fetched(pole: Pole) -> None:
     pole.path.write_text(f"{CONFIG}[link]\nmetered = true\nbytes_per_day = 1_000_000\n")
     pole.start()

@@ -5,10 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from agent.base.message import Text
+from agent.config import console_settings
 from agent.config.commit_confirm import CommitConfirm
-from agent.config.desired_store import layer_file
+from agent.config.desired_store import DESIRED_DIR, layer_file
 from agent.config_change.config_stage import MIN_TRIAL_S
 from agent.config_change.scene_request import SceneDone, SceneRequest, SceneView
+from agent.console.acts.act import call_at_console
+from agent.console.acts.scenes import CheckSceneArgs, scene_check
+from agent.console.context import ConsoleContext
 from tests.parts.config_stage_rig import LINE, MASK, Pole, skip_waits
 from tests.whole.no_room import no_room
 
@@ -41,6 +46,18 @@ def confirm(pole: Pole) -> SceneDone | str:
 
 def undo(pole: Pole) -> SceneDone | str:
     return request(pole, SceneRequest(do="undo", by="omar"))
+
+
+def check_scene(pole: Pole, toml: str) -> tuple[Text, ...]:
+    """The act of the page at the pole, which the agent takes no part in."""
+    context = ConsoleContext(console_settings.read(pole.path), pole.clock, pole.boot)
+    return scene_check(call_at_console(context), CheckSceneArgs(camera="north", toml=toml)).problems
+
+
+def scene_files(pole: Pole) -> dict[str, str]:
+    """The texts in the state folder, by the name of their file."""
+    folder = pole.path.parent / "state" / DESIRED_DIR / "scenes"
+    return {path.name: path.read_text() for path in folder.glob("**/*") if path.is_file()}
 
 
 def test_a_scene_is_in_force_at_once_and_waits_for_its_confirmation(pole: Pole) -> None:
@@ -111,6 +128,44 @@ def test_a_wrong_scene_is_refused_in_one_line(
     assert refusal.startswith(reason)
     assert "\n" not in refusal
     assert pole.stage.reported().state == "in_force"
+
+
+def test_a_check_of_a_scene_writes_nothing_into_the_state_folder(pole: Pole) -> None:
+    try_scene(pole, MASK)
+    confirm(pole)
+    state = pole.path.parent / "state"
+    before = {path: path.stat().st_mtime_ns for path in state.glob("**/*")}
+    assert check_scene(pole, MASK + LINE) == ()
+    for number in range(3):
+        (problem,) = check_scene(pole, f"# {number}\n{MASK}[[line]]\n")
+        assert str(problem).startswith("scenes.north: line[0].name: missing")
+        (problem,) = check_scene(pole, f"# {number}\n{SMALL_MASK}")
+        assert str(problem).startswith("scenes.north: its masks hide less than those in force")
+    (problem,) = check_scene(pole, "not TOML")
+    assert str(problem).startswith("scene 'scenes.north': not valid TOML")
+    assert {path: path.stat().st_mtime_ns for path in state.glob("**/*")} == before
+
+
+def test_a_refused_scene_leaves_no_file(pole: Pole) -> None:
+    try_scene(pole, MASK)
+    for refused in ("[[line]]\n", "not TOML", MASK):
+        assert isinstance(try_scene(pole, refused), str)
+    assert set(scene_files(pole).values()) == {MASK}, "on trial"
+    confirm(pole)
+    for refused in ("[[line]]\n", "not TOML", SMALL_MASK):
+        assert isinstance(try_scene(pole, refused), str)
+    assert set(scene_files(pole).values()) == {MASK}
+
+
+def test_scenes_that_are_tried_and_undone_one_after_the_other_do_not_add_up(pole: Pole) -> None:
+    for number in range(4):
+        assert try_scene(pole, f"# {number}\n") == SceneDone(restarts=False)
+        undo(pole)
+    assert set(scene_files(pole).values()) == {"# 3\n"}
+    try_scene(pole, MASK)
+    confirm(pole)
+    try_scene(pole, MASK + LINE)
+    assert set(scene_files(pole).values()) == {MASK, MASK + LINE}, "what a rollback returns to"
 
 
 def test_the_trial_outlives_a_restart_of_the_agent_and_no_reboot(pole: Pole) -> None:

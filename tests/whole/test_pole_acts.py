@@ -15,6 +15,7 @@ import pytest
 
 from agent.__main__ import main
 from agent.capture.day_night import DayNightRequest, DayNightState, request_day_night
+from agent.config.desired_store import DESIRED_DIR
 from agent.console.acts.act_table import ACTS
 from agent.console.errors import ConsoleError
 from agent.diagnostics.commissioning import certificate
@@ -189,9 +190,11 @@ def head(acts: ActServer) -> Any:
 def test_a_scene_is_tried_on_the_live_picture_and_confirmed(acts: ActServer, box: AgentBox) -> None:
     scene = acts.value("scene", camera="north")
     assert (scene["origin"], scene["toml"]) == ("box", (box.folder / "scene.toml").read_text())
+    scenes = box.folder / "state" / DESIRED_DIR / "scenes"
     wrong = acts.value("scene_check", camera="north", toml="[[line]]\n")
     assert wrong["problems"][0].startswith("scenes.north: line[0].name")
     assert acts.value("scene_check", camera="north", toml=LINE)["problems"] == []
+    assert not scenes.exists()
     pid = box.pid
     trial = acts.value("scene_try", camera="north", toml=LINE, minutes=2)
     assert (trial["kind"], trial["keys"], trial["by"]) == ("scene", "scenes.north", "amina")

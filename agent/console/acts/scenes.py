@@ -1,5 +1,6 @@
 """The scene of a camera at the pole: read, checked, and put on trial through the running agent."""
 
+import tempfile
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -87,6 +88,7 @@ def scene_check(call: ActCall, args: CheckSceneArgs) -> Problems:
     """Check a scene as the agent does."""
     # Imported here: all drivers and the detector come with it.
     from agent.config_change import scene_change, start_config  # noqa: PLC0415
+    from agent.provisioning.settings import SHM_DIR, usable_shm_dir  # noqa: PLC0415 - as above
 
     context = call.context
     store = DesiredStore(context.state_dir)
@@ -97,7 +99,10 @@ def scene_check(call: ActCall, args: CheckSceneArgs) -> Problems:
         new = scene_change.with_scene(
             layer, current.config, args.view, args.toml, context.technician, ""
         )
-        scene_change.check_scene(file, current, new, store, context.clock)
+        # In memory if possible: a phone may check a scene many times a second, and no receipt is written of it.
+        with tempfile.TemporaryDirectory(prefix="vigie-", dir=usable_shm_dir(SHM_DIR)) as folder:
+            checking = DesiredStore(context.state_dir, scenes_dir=Path(folder))
+            scene_change.check_scene(file, current, new, checking, context.clock)
     except start_config.RefusedVersion as refused:
         return Problems(refused.problems)
     except UserError as error:
