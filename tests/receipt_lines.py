@@ -37,14 +37,14 @@ def closed_segment(segment: str, **fields: object) -> SegmentClosed:
     return msgspec.structs.replace(_CLOSED, segment=segment, **fields)
 
 
-def unsigned_line(body: ReceiptBody, seq: int) -> bytes:
+def unsigned_line(body: ReceiptBody, seq: int, *, time: str = TIME) -> bytes:
     receipt = Receipt(
         box="pole-17",
         seq=seq,
         prev_sha256=GENESIS_SHA256,
         boot="0000000a",
         t_ns=0,
-        time=TIME,
+        time=time,
         clock=ClockTrust(synced=True, source="ntp", error_s=0.01),
         body=body,
     )

@@ -15,7 +15,12 @@ import msgspec
 from agent.base.clock import rfc3339, unix_ms
 from agent.base.json_decode import JsonDecoder, MalformedJson
 from agent.recording.custody.chain_files import read_blocks_backwards
-from agent.recording.custody.receipts import FootageEvicted, SegmentClosed, SegmentOpened
+from agent.recording.custody.receipts import (
+    FootageEvicted,
+    SegmentClosed,
+    SegmentOpened,
+    UtcText,
+)
 from agent.recording.segment_age import BootTimeline
 from agent.recording.segment_name import (
     BOOT_LABEL,
@@ -31,6 +36,11 @@ from agent.recording.segment_name import (
 MAX_SEGMENT_DURATION = timedelta(minutes=7)
 """Upper bound: five minutes by the configuration, and a minute of an open group of pictures."""
 _MAX_SEGMENT_MS = MAX_SEGMENT_DURATION // timedelta(milliseconds=1)
+
+_MAX_CLOCK_ERROR = timedelta(days=1)
+"""A clock that was further ahead, and set right since, ends a search for missing files early. A day of receipts is
+read in some milliseconds.
+"""
 
 _CLOSED_KIND = b'"kind":"closed"'
 _EVICTED_KIND = b'"kind":"evicted"'
@@ -48,8 +58,23 @@ class _ReceiptExcerpt(msgspec.Struct):
     body: SegmentOpened | SegmentClosed | FootageEvicted
 
 
-_EXCERPT_DECODER = JsonDecoder(_ReceiptExcerpt)
+class _ClockExcerpt(msgspec.Struct):
+    synced: bool
 
+
+class _TimeExcerpt(msgspec.Struct):
+    """When a receipt was signed."""
+
+    time: UtcText
+    clock: _ClockExcerpt
+
+
+_EXCERPT_DECODER = JsonDecoder(_ReceiptExcerpt)
+_TIME_DECODER = JsonDecoder(_TimeExcerpt)
+
+
+SegmentId: TypeAlias = tuple[str, str]
+"""A camera and the name of one of its segments."""
 
 SegmentFile: TypeAlias = tuple[str, str, SegmentName, int | None, bool]
 """A segment's file: its name, that of the segment, the parsed name, the bytes of an open one, and True if it overlaps
@@ -195,14 +220,75 @@ def find_misdated(folder: Path, begin: datetime, end: datetime) -> dict[str, str
     return {str(name): reason for name in found}
 
 
+def find_missing(
+    footage_dir: Path,
+    custody_dir: Path,
+    camera: str,
+    entries: Iterable[FootageEntry],
+    begin: datetime,
+    end: datetime,
+    is_valid_line: Callable[[bytes], bool],
+) -> list[str]:
+    """Return the segments of the span that were closed and not evicted, and have no file. Raises OSError.
+
+    `entries` are those that `find_segments` returned before: a file that is evicted has its receipt first. The custody
+    log is read up to the closes of these, and on to a disciplined clock of a day before the span.
+    """
+    listed, unseen = set(), set()
+    for entry in entries:
+        listed.add(entry.segment_name)
+        if entry.closed is not None:
+            unseen.add(entry.segment_name)
+    wanted: set[SegmentId] = set()
+    for data in read_blocks_backwards(custody_dir):
+        for _, receipt in _iter_receipts(data, _CLOSED_KIND):
+            body = receipt.body
+            if isinstance(body, SegmentClosed) and body.camera == camera:
+                unseen.discard(body.segment)
+                if body.segment not in listed and _overlaps(body, begin, end):
+                    wanted.add((camera, body.segment))
+        if not unseen and _begins_before(data, begin, is_valid_line):
+            break
+    closed_receipts, evicted = _find_close_and_evict_receipts(custody_dir, wanted, is_valid_line)
+    return sorted(
+        name
+        for (_, name), closed in closed_receipts.items()
+        if (camera, name) not in evicted
+        and _overlaps(closed, begin, end)
+        # One that was begun since the folder was read has a file.
+        and _size_bytes(footage_dir / camera / (name + PART_SUFFIX)) is None
+        and _size_bytes(footage_dir / camera / name) is None
+    )
+
+
+def _overlaps(closed: SegmentClosed, begin: datetime, end: datetime) -> bool:
+    """Return True if a segment overlaps the span, as a verifier computes it."""
+    utc = datetime.fromisoformat(closed.begin_time)
+    return utc < end and begin - utc < timedelta(microseconds=closed.duration_ns // 1000)
+
+
+def _begins_before(data: bytes, utc: datetime, is_valid_line: Callable[[bytes], bool]) -> bool:
+    """Return True if the first line of a block, and so each line before it, is older than `utc`."""
+    line = data[: data.find(b"\n") + 1]
+    try:
+        excerpt = _TIME_DECODER.decode(line.partition(b" ")[2])
+    except MalformedJson:
+        return False
+    return (
+        excerpt.clock.synced
+        and utc - datetime.fromisoformat(excerpt.time) > _MAX_CLOCK_ERROR
+        and is_valid_line(line)
+    )
+
+
 def first_receipt_seq(
-    custody_dir: Path, entries: Iterable[FootageEntry], is_valid_line: Callable[[bytes], bool]
+    custody_dir: Path, segments: Iterable[SegmentId], is_valid_line: Callable[[bytes], bool]
 ) -> int:
     """Return the number of the first valid receipt of these segments, or 0. Raises OSError.
 
     An export begins with it: a damaged receipt of an opening may stay outside.
     """
-    unopened = {(entry.camera, entry.segment_name) for entry in entries}
+    unopened = set(segments)
     encoded_names = _encode_names(unopened)
     first = 0
     for data in read_blocks_backwards(custody_dir):
@@ -305,19 +391,15 @@ def _ends_after(file_name: str, next_file_name: str, utc: datetime) -> bool:
     return timedelta(milliseconds=length_ms) > utc - name.utc
 
 
-_SegmentId: TypeAlias = tuple[str, str]
-"""A camera and the name of one of its segments."""
-
-
 def _find_close_and_evict_receipts(
-    custody_dir: Path, wanted: set[_SegmentId], is_valid_line: Callable[[bytes], bool] | None
-) -> tuple[dict[_SegmentId, SegmentClosed], set[_SegmentId]]:
+    custody_dir: Path, wanted: set[SegmentId], is_valid_line: Callable[[bytes], bool] | None
+) -> tuple[dict[SegmentId, SegmentClosed], set[SegmentId]]:
     """Return the `closed` receipts of these segments, and the evicted ones among them.
 
     A segment is evicted after its close: the search ends once all closes are found.
     """
-    closed: dict[_SegmentId, SegmentClosed] = {}
-    evicted: set[_SegmentId] = set()
+    closed: dict[SegmentId, SegmentClosed] = {}
+    evicted: set[SegmentId] = set()
     if not wanted:
         return closed, evicted
     encoded_names = _encode_names(wanted)
@@ -340,7 +422,7 @@ def _find_close_and_evict_receipts(
     return closed, evicted
 
 
-def _encode_names(segments: Iterable[_SegmentId]) -> frozenset[bytes]:
+def _encode_names(segments: Iterable[SegmentId]) -> frozenset[bytes]:
     return frozenset(name.encode() for _, name in segments)
 
 

@@ -95,6 +95,11 @@ def build_vectors(folder: Path) -> ExportVectors:
         vectors.append(
             ExportVector(name=case.name, folder=copy, problem=case.problem, known_heads=heads)
         )
+    lost = folder / "tampered" / "first_segment_lost_on_the_box"
+    export_without_the_first_segment(box, lost)
+    vectors.append(
+        ExportVector(name=lost.name, folder=lost, problem="segment", known_heads=(known_head,))
+    )
     shutil.copytree(good, folder / "behind")
     behind = Workbench(folder / "behind", box.identity, attacker_identity)
     stolen_key.shift_times(behind, stolen_key.BEHIND)
@@ -147,6 +152,14 @@ def export_over_a_clock_set_back(box: StreetBox, target: Path) -> None:
     box.clock.utc_offset = timedelta(seconds=-30)
     box.record("bridge", 9, 8)
     box.export("bridge", begin_s - 30, begin_s + 30, target)
+
+
+def export_without_the_first_segment(box: StreetBox, target: Path) -> None:
+    """The first file of the span was deleted on the box, without a receipt of its eviction."""
+    begin_s = (box.clock.utc(box.clock.now_ns) - box.utc_at(0)).total_seconds()
+    box.record("gate", 4, 12)
+    min((box.state / "footage" / "gate").glob("*.mp4")).unlink()
+    box.export("gate", begin_s, begin_s + 60, target)
 
 
 def _vectors_json(built: ExportVectors, folder: Path) -> object:

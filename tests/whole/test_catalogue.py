@@ -1,6 +1,7 @@
 """agent.recording.catalogue: the segments on the disk in a time range, by file names and receipts."""
 
 import os
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate, zip_longest
 from pathlib import Path
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.base.clock import rfc3339
-from agent.recording.catalogue import find_segments
+from agent.recording.catalogue import find_missing, find_segments
 from agent.recording.custody.receipts import (
     FootageEvicted,
     FootageGap,
@@ -262,3 +263,37 @@ def test_a_damaged_line_of_the_chain_hides_no_footage(tmp_path: Path, damage: by
     (custody / "0000000001.chain").write_bytes(closed(name, 10, 1) + evicted)
     (entry,) = find_segments(camera.parent, custody, ["north"], START, None)
     assert entry.closed is not None
+
+
+def append_receipts(custody: Path, seq: int, time: datetime, bodies: Iterable[ReceiptBody]) -> None:
+    """Write a file of the custody log. Its clock is synced."""
+    lines = (
+        unsigned_line(body, number, time=rfc3339(time)) for number, body in enumerate(bodies, seq)
+    )
+    (custody / f"{seq:010d}.chain").write_bytes(b"".join(lines))
+
+
+def test_a_search_for_missing_files_reads_the_custody_log_to_a_day_before_its_span(
+    tmp_path: Path,
+) -> None:
+    names = names_of([("0000000a", START + timedelta(hours=hour), True, 0) for hour in (-30, 0, 1)])
+    custody, camera = tmp_path / "custody", tmp_path / "footage" / "north"
+    custody.mkdir()
+    camera.mkdir(parents=True)
+    (camera / str(names[2])).write_bytes(b"12")
+    for seq, name in enumerate(names, 2):
+        body = closed_segment(str(name), begin_time=rfc3339(name.utc))
+        append_receipts(custody, seq, name.utc, [body])
+    earlier = custody / "0000000001.chain"
+    earlier.symlink_to(earlier)
+    begin, end = START, START + timedelta(hours=2)
+
+    def missing(is_valid_line: Callable[[bytes], bool]) -> list[str]:
+        entries = find_segments(camera.parent, custody, ["north"], begin, end)
+        return find_missing(camera.parent, custody, "north", entries, begin, end, is_valid_line)
+
+    assert missing(lambda _line: True) == [str(names[1])]
+    with pytest.raises(
+        OSError, match="symbolic links"
+    ):  # a line that the box did not sign ends no search
+        missing(lambda line: str(names[0]).encode() not in line)

@@ -90,6 +90,62 @@ def test_a_segment_with_an_eviction_receipt_is_left_out_although_its_file_exists
     assert verify_export(out).first_problem is None
 
 
+@pytest.mark.parametrize("nth", range(6))
+def test_an_export_names_a_segment_whose_file_is_missing_and_does_not_verify(
+    box: StreetBox, out: Path, nth: int
+) -> None:
+    box.record("north", 1, 12)
+    box.record("north", 2, 12)
+    lost = files(box)[nth]
+    lost.unlink()
+    export = box.export("north", 0, 60, out)
+    assert export.excluded == {lost.name: "its file is missing, and it was not evicted"}
+    problem = verify_export(out).first_problem
+    assert problem is not None
+    assert (problem.location, problem.reason) == (
+        lost.name,
+        "was recorded in the span and is missing",
+    )
+
+
+def test_an_export_misses_no_segment_that_is_outside_of_its_span_or_was_evicted(
+    box: StreetBox, out: Path
+) -> None:
+    box.record("north", 1, 12)
+    box.record("south", 3, 4)
+    box.record("north", 2, 12)
+    files(box)[0].unlink()
+    files(box)[-1].unlink()
+    box.evict("north", 0)
+    export = box.export("north", 4, 23, out)
+    assert (counters(export), export.excluded) == ([3, 5, 6], {})
+    assert verify_export(out).first_problem is None
+
+
+def test_a_segment_whose_file_is_missing_is_found_behind_a_reboot_without_a_clock(
+    box: StreetBox, out: Path
+) -> None:
+    box.record("north", 1, 8)
+    files(box)[0].unlink()
+    box.clock.synced, box.clock.utc_offset = False, timedelta(days=-1000)
+    box.record("north", 2, 8)
+    for _ in range(200):  # the custody log is read in blocks of about a hundred
+        box.append_attested("north")
+    box.clock.synced, box.clock.utc_offset = True, timedelta()
+    box.record("north", 1, 8)
+    export = box.export("north", 0, 60, out)
+    assert "its file is missing, and it was not evicted" in export.excluded.values()
+    assert not verify_export(out).ok
+
+
+def test_footage_of_which_no_file_is_left_is_named(box: StreetBox, out: Path) -> None:
+    box.record("north", 1, 4)
+    (lost,) = files(box)
+    lost.unlink()
+    with pytest.raises(ExportError, match=f"{lost.name}: its file is missing"):
+        box.export("north", 0, 60, out)
+
+
 @pytest.mark.parametrize("kind", ["plain", "sealed", "masked"])
 def test_a_segment_evicted_before_its_copy_ends_the_export_in_one_line(
     tmp_path: Path, out: Path, kind: str

@@ -54,10 +54,14 @@ RESERVE_BYTES = 4_000_000
 """For the receipts, the pages and the verifier of an export."""
 
 
+_MISSING_REASON = "its file is missing, and it was not evicted"
+
+
 class SpanFootage(msgspec.Struct, frozen=True, kw_only=True):
-    """Footage of a span, and `misdated` segments of it."""
+    """Footage of a span, and `misdated` and `missing` segments of it: the latter have lost their files."""
 
     entries: tuple[FootageEntry, ...]
+    missing: tuple[str, ...]
     misdated: dict[str, str]
 
     @property
@@ -69,6 +73,7 @@ class SpanFootage(msgspec.Struct, frozen=True, kw_only=True):
     def excluded(self) -> dict[str, str]:
         """The other segments of the span, each with the reason why it is left out."""
         excluded = {entry.segment_name: _exclusion_reason(entry) for entry in self.entries}
+        excluded |= dict.fromkeys(self.missing, _MISSING_REASON)
         excluded |= self.misdated
         for entry in self.exportable:
             del excluded[entry.segment_name]
@@ -106,10 +111,13 @@ def list_span(
     """List the footage of a span. `is_own_line` says whether the box signed a receipt. Raises OSError."""
     # A manifest has milliseconds: the span must include the whole millisecond of `begin`.
     begin -= timedelta(microseconds=begin.microsecond % 1000)
+    entries = catalogue.find_segments(footage_dir, custody_dir, [camera], begin, end, is_own_line)
+    missing = catalogue.find_missing(
+        footage_dir, custody_dir, camera, entries, begin, end, is_own_line
+    )
     return SpanFootage(
-        entries=tuple(
-            catalogue.find_segments(footage_dir, custody_dir, [camera], begin, end, is_own_line)
-        ),
+        entries=tuple(entries),
+        missing=tuple(missing),
         misdated=catalogue.find_misdated(footage_dir / camera, begin, end),
     )
 
@@ -184,9 +192,7 @@ class Exporter:
         temp_folder = out.with_name(f".{out.name}.{os.getpid()}.making")
         temp_folder.mkdir()
         try:
-            result = _ExportBuild(
-                self, request, exportable, snapshot.head, temp_folder, progress
-            ).build()
+            result = _ExportBuild(self, request, snapshot, temp_folder, progress).build()
             if out.exists():
                 out.rmdir()
             temp_folder.rename(out)
@@ -203,15 +209,15 @@ class _ExportBuild:
         self,
         exporter: Exporter,
         request: ExportRequest,
-        entries: list[FootageEntry],
-        head: ChainHead,
+        snapshot: SpanSnapshot,
         folder: Path,
         progress: ProgressCallback,
     ) -> None:
         self._exporter = exporter
         self._request = request
-        self._entries = entries
-        self._head = head
+        self._entries = entries = snapshot.footage.exportable
+        self._missing = snapshot.footage.missing
+        self._head = snapshot.head
         self._folder = folder
         self._progress = progress
         self._total_bytes = sum(entry.size_bytes for entry in entries)
@@ -232,9 +238,12 @@ class _ExportBuild:
             request, self._exporter.box, self._exporter.public_key
         ).items():
             self._write_file(path, content)
-        # The exported section of the chain must include the head.
+        # The exported section of the chain must include the head, and the closes of missing segments: a verifier finds
+        # them missing by these.
+        names = (*(entry.segment_name for entry in self._entries), *self._missing)
+        segments = ((request.camera, name) for name in names)
         first_seq = min(
-            catalogue.first_receipt_seq(custody.folder, self._entries, custody.is_own_line),
+            catalogue.first_receipt_seq(custody.folder, segments, custody.is_own_line),
             self._head.seq,
         )
         manifest = self._build_manifest(clip, first_seq)
