@@ -56,7 +56,7 @@ class _QueuedPacket(msgspec.Struct, frozen=True):
 class LiveCamera:
     """A live stream.
 
-    `open_stream` blocks; it is called on the camera's own thread. `paint` masks a frame's planes; the masks
+    `open_stream` blocks; it is called on the camera's own thread. `paint` masks a frame's planes by its `t_ns`; the masks
     of the request are not looked at. `can_pause`: unread data waits safely, as in a TCP connection.
     """
 
@@ -67,7 +67,7 @@ class LiveCamera:
         request: StreamRequest,
         clock_ns: Callable[[], int],
         *,
-        paint: Callable[[Planes], Planes],
+        paint: Callable[[Planes, int], Planes],
         open_timeout_s: float,
         read_timeout_s: float,
         can_pause: bool,

@@ -23,7 +23,8 @@ class StreamRequest(msgspec.Struct, frozen=True, kw_only=True):
     `packets`: deliver the encoded stream. `frames_fps`: deliver at most this many decoded frames a
     second of the stream's time; 0 delivers none (nothing is decoded), infinity every one. `masks`
     are burnt into every frame, and into the packets if the driver encodes them itself; packets that
-    arrive encoded are delivered as they are. `current_masks` is called before each picture and replaces `masks`.
+    arrive encoded are delivered as they are. `current_masks` replaces `masks`: it is called with the `t_ns` of each picture
+    and returns its masks, which are not those of the moment of painting if the picture comes late.
     With `masks_may_lag` some pictures after a change may still have the masks before it, for a second at most.
     `keyframe_watch` decides whether the pictures between keyframes are decoded: see
     `drivers.frame_decoder.FrameDecoder`. A driver that does not decode, or decodes each picture alone, never calls it.
@@ -34,7 +35,7 @@ class StreamRequest(msgspec.Struct, frozen=True, kw_only=True):
     packets: bool
     frames_fps: float
     masks: tuple[Polygon, ...] = ()
-    current_masks: Callable[[], tuple[Polygon, ...]] | None = None
+    current_masks: Callable[[int], tuple[Polygon, ...]] | None = None
     masks_may_lag: bool = False
     keyframe_watch: Callable[[Frame], bool] | None = None
     network: SensorNetwork | None = None

@@ -51,7 +51,7 @@ class FrameDecoder:
     """Decodes packets to the selected frames; no more is decoded than the codec needs.
 
     `seq` numbers all pictures of the stream, selected or not. `t_ns` never steps back. `paint` masks the
-    planes of each frame.
+    planes of each frame, by the frame's `t_ns`.
 
     `keyframe_watch` is called with the picture of each keyframe, once and in order. Returned False, it stops the
     decoding of pictures up to the next keyframe; the packets are kept. Returned True after that, all pictures since the
@@ -63,7 +63,7 @@ class FrameDecoder:
     def __init__(
         self,
         fps: float,
-        paint: Callable[[Planes], Planes],
+        paint: Callable[[Planes, int], Planes],
         keyframe_watch: Callable[[Frame], bool] | None = None,
     ) -> None:
         self._selector = FrameSelector(fps)
@@ -216,8 +216,9 @@ class FrameDecoder:
     def _to_frame(
         self, picture: av.VideoFrame, queued: _QueuedPacket, at_ns: int, seq: int
     ) -> Frame:
-        y, u, v = self._paint(queued.source.planes(picture))
-        return Frame(seq=seq, t_ns=queued.to_boottime_ns(at_ns), y=y, u=u, v=v)
+        t_ns = queued.to_boottime_ns(at_ns)
+        y, u, v = self._paint(queued.source.planes(picture), t_ns)
+        return Frame(seq=seq, t_ns=t_ns, y=y, u=u, v=v)
 
     def _deliver(self, frame: Frame) -> Frame:
         """Return a frame with the time and the mark that its reader gets."""

@@ -22,6 +22,8 @@ WHOLE_PICTURE: tuple[Polygon, ...] = (
 )
 """The mask of a whole picture."""
 
+_NEWEST_NS = (1 << 63) - 1
+"""Later than each picture: masks that cannot be drawn are refused before the first one."""
 _FRACTION_BITS = 4
 _SUBPIXEL_SCALE = 1 << _FRACTION_BITS
 _BORDER_PX = 4
@@ -57,9 +59,9 @@ class MaskPainter:
         self,
         masks: Sequence[Polygon],
         display_name: str,
-        current_masks: Callable[[], tuple[Polygon, ...]] | None = None,
+        current_masks: Callable[[int], tuple[Polygon, ...]] | None = None,
     ) -> None:
-        """`current_masks`, if given, is called before each picture and replaces `masks`.
+        """`current_masks`, if given, is called with the time of each picture and replaces `masks`.
 
         `display_name` begins the messages. Raises: MaskError if a polygon cannot be drawn.
         """
@@ -68,14 +70,14 @@ class MaskPainter:
         self._masks: tuple[Polygon, ...] = ()
         self._size_px = (0, 0)
         self._patches = _MaskPatches()
-        self._set_masks(tuple(masks) if current_masks is None else current_masks())
+        self._set_masks(tuple(masks) if current_masks is None else current_masks(_NEWEST_NS))
 
-    def paint_planes(self, planes: Planes) -> Planes:
+    def paint_planes(self, planes: Planes, t_ns: int = 0) -> Planes:
         """Return copies of the planes with the masks painted, or the planes if there are no masks.
 
-        Raises: MaskError if they cannot be drawn.
+        `t_ns` is that of the picture, for `current_masks`. Raises: MaskError if they cannot be drawn.
         """
-        if not self._refresh_masks():
+        if not self._refresh_masks(t_ns):
             return planes
         y, u, v = planes
         try:
@@ -88,13 +90,13 @@ class MaskPainter:
         except (cv2.error, MemoryError) as error:
             raise self._mask_error(y) from error
 
-    def paint_nv12(self, luma: Plane, chroma: Plane) -> None:
+    def paint_nv12(self, luma: Plane, chroma: Plane, t_ns: int = 0) -> None:
         """Paint the masks into a picture, in place: `luma` is H x W, and `chroma` has Cb and Cr in
         turns, (H+1)//2 rows of W + W%2. Rows may be padded.
 
-        Raises: MaskError if they cannot be drawn; the picture must not be used then.
+        `t_ns` as for `paint_planes`. Raises: MaskError if they cannot be drawn; the picture must not be used then.
         """
-        if not self._refresh_masks():
+        if not self._refresh_masks(t_ns):
             return
         try:
             patches = self._patches_for(luma)
@@ -103,9 +105,11 @@ class MaskPainter:
         except (cv2.error, MemoryError) as error:
             raise self._mask_error(luma) from error
 
-    def _refresh_masks(self) -> tuple[Polygon, ...]:
-        if self._current_masks is not None and (masks := self._current_masks()) is not self._masks:
-            self._set_masks(masks)
+    def _refresh_masks(self, t_ns: int) -> tuple[Polygon, ...]:
+        if self._current_masks is not None:
+            masks = self._current_masks(t_ns)
+            if masks is not self._masks:
+                self._set_masks(masks)
         return self._masks
 
     def _patches_for(self, luma: Plane) -> "_MaskPatches":

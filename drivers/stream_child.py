@@ -88,7 +88,7 @@ def run(end: ChildEnd) -> None:
             keyframe_watch=watch_keyframe if settings.query_keyframes else None,
         ),
         _boottime_ns,
-        paint=lambda planes: planes,
+        paint=lambda planes, _t_ns: planes,
         open_timeout_s=options.open_timeout_s,
         read_timeout_s=options.read_timeout_s,
         can_pause=options.can_pause,

@@ -110,7 +110,11 @@ class LiveKeyframes:
         try:
             converter = AnnexBConverter(info)
             # Masks that are in the stream may have turned with a head since.
-            painter = None if info.masked else MaskPainter((), f"camera {camera!r}", access.masks)
+            painter = (
+                None
+                if info.masked
+                else MaskPainter((), f"camera {camera!r}", lambda _t_ns: access.masks())
+            )
             while self._is_needed(camera):
                 packet = subscription.get(POLL_S)
                 if subscription.is_ended:

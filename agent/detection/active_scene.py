@@ -29,14 +29,22 @@ class SceneInForce(msgspec.Struct, frozen=True, kw_only=True):
     since_ns: int
 
 
+class _MasksInForce(msgspec.Struct, frozen=True, kw_only=True):
+    """The masks of pictures since a time, and of those before it. Replaced as a whole, so that a reader needs no lock."""
+
+    since_ns: int
+    masks: tuple[Polygon, ...]
+    masks_before: tuple[Polygon, ...]
+
+
 class FixedScene:
     """The scene of a camera that does not turn. Thread-safe."""
 
     def __init__(self, scene: Scene) -> None:
         self._set(scene, generation=0)
 
-    def masks(self) -> tuple[Polygon, ...]:
-        """Return the masks of the next picture: the same object until they change."""
+    def masks(self, _t_ns: int) -> tuple[Polygon, ...]:
+        """Return the masks of the next picture, of any time: the same object until they change."""
         return self._masks
 
     def current(self) -> SceneInForce:
@@ -57,7 +65,8 @@ class ActiveScene:
 
     Invariant: if any scene has a mask, the whole picture is masked except at rest at a preset that
     has a scene. There the masks are expanded by how far the picture may have shifted. So a masked
-    area is never seen during a move, from another position, or next to its mask.
+    area is never seen during a move, from another position, or next to its mask. A picture from before the
+    last change of position has not seen this rest, however late it comes: it is masked as during a move.
     """
 
     def __init__(self, scenes: Mapping[str, Scene], clock_ns: Callable[[], int]) -> None:
@@ -66,7 +75,7 @@ class ActiveScene:
         self._lock = threading.Lock()
         self._position: tuple[str | None, bool, ShiftTolerance | None] = (None, False, None)
         self._set_scenes(scenes)
-        self._masks: tuple[Polygon, ...] = self._fallback_masks
+        self._set_masks(self._fallback_masks, clock_ns())
         self._current = SceneInForce(generation=0, preset=None, scene=None, since_ns=clock_ns())
 
     @property
@@ -74,9 +83,14 @@ class ActiveScene:
         """Whether any scene has a mask."""
         return bool(self._fallback_masks)
 
-    def masks(self) -> tuple[Polygon, ...]:
-        """Return the masks of the next picture: the same object until they change."""
-        return self._masks
+    def masks(self, t_ns: int) -> tuple[Polygon, ...]:
+        """Return the masks of a picture of this time: the same object until they change.
+
+        A `t_ns` that is too early hides too much. One that is too late, by the least delay of its stream, is harmless as
+        long as that is shorter than `settle_s` of the head, which passes at rest before the masks of a preset hold.
+        """
+        in_force = self._masks
+        return in_force.masks if t_ns >= in_force.since_ns else in_force.masks_before
 
     def current(self) -> SceneInForce:
         """Return the scene in force."""
@@ -94,9 +108,11 @@ class ActiveScene:
         shifted, or None if the head is only near the preset: then the whole picture is masked.
         """
         with self._lock:
-            self._position = (preset, settled, tolerance)
+            position = (preset, settled, tolerance)
+            since_ns = self._masks.since_ns if position == self._position else self._clock_ns()
+            self._position = position
             scene, masks, current_preset = self._at_position()
-            self._masks = masks
+            self._set_masks(masks, since_ns)
             previous = self._current
             if (previous.preset, previous.scene) != (current_preset, scene):
                 self._change(current_preset, scene)
@@ -110,8 +126,14 @@ class ActiveScene:
         with self._lock:
             self._set_scenes(scenes)
             scene, masks, current_preset = self._at_position()
-            self._masks = masks
+            # The view is the same: a picture of this rest has the new masks too.
+            self._set_masks(masks, self._masks.since_ns)
             self._change(current_preset, scene)
+
+    def _set_masks(self, masks: tuple[Polygon, ...], since_ns: int) -> None:
+        self._masks = _MasksInForce(
+            since_ns=since_ns, masks=masks, masks_before=self._fallback_masks
+        )
 
     def _set_scenes(self, scenes: Mapping[str, Scene]) -> None:
         self._scenes = dict(scenes)

@@ -76,7 +76,7 @@ class HeadMountedStreetCamera:
             return None
         self._seq = seq
         t_ns = self._clock_ns()
-        y, u, v = self._masks.paint_planes(bgr_to_planes(self._paint(t_ns, seq)))
+        y, u, v = self._masks.paint_planes(bgr_to_planes(self._paint(t_ns, seq)), t_ns)
         return Frame(seq=seq, t_ns=t_ns, y=y, u=u, v=v)
 
     def close(self) -> None:

@@ -85,7 +85,7 @@ class ChildCamera:
         self._current_masks = request.current_masks if policy.masks_in_child else None
         self._sent_masks = request.masks if policy.masks_in_child else ()
         if self._current_masks is not None and request.masks_may_lag:
-            self._sent_masks = self._current_masks()
+            self._sent_masks = self._current_masks(clock_ns())
         self._sent_number = self._taken_number = 0
         self._sent_ns = 0
         self._queue: MediaQueue[Packet | Frame] = MediaQueue(MAX_QUEUED_FRAMES)
@@ -196,8 +196,8 @@ class ChildCamera:
                 self._deliver_frame(message)
             case messages.KeyframeQuery():
                 self._answer_keyframe(message)
-            case messages.MasksQuery(number=number):
-                masks = self._request.current_masks() if self._request.current_masks else ()
+            case messages.MasksQuery(number=number, t_ns=t_ns):
+                masks = self._request.current_masks(t_ns) if self._request.current_masks else ()
                 self._connection.send(messages.MasksReply(number=number, masks=masks))
             case messages.MasksTaken(number=number):
                 self._taken_number = number
@@ -237,7 +237,7 @@ class ChildCamera:
             return
         planes = self._take_planes(self._memory, query.slot)
         if self._keyframe_painter is not None:
-            planes = self._keyframe_painter.paint_planes(planes)
+            planes = self._keyframe_painter.paint_planes(planes, query.t_ns)
         is_wanted = watch(_frame(planes, seq=0, t_ns=query.t_ns))
         self._connection.send(messages.KeyframeReply(number=query.number, is_wanted=is_wanted))
 
@@ -285,7 +285,7 @@ class ChildCamera:
         if self._painter is None:
             return frame
         try:
-            y, u, v = self._painter.paint_planes((frame.y, frame.u, frame.v))
+            y, u, v = self._painter.paint_planes((frame.y, frame.u, frame.v), frame.t_ns)
         except MaskError as error:
             raise self._end_with_error(error) from error
         return msgspec.structs.replace(frame, y=y, u=u, v=v)
@@ -302,7 +302,8 @@ class ChildCamera:
         """Raises: DriverError if the child does not take them: it is opened again with them."""
         if self._current_masks is None or not self._request.masks_may_lag:
             return
-        masks, now_ns = self._current_masks(), self._clock_ns()
+        now_ns = self._clock_ns()
+        masks = self._current_masks(now_ns)
         if masks is not self._sent_masks:
             self._sent_masks, self._sent_ns = masks, now_ns
             self._sent_number += 1

@@ -156,9 +156,10 @@ class MasksTaken(msgspec.Struct, frozen=True, kw_only=True, tag="masks_taken"):
 
 
 class MasksQuery(msgspec.Struct, frozen=True, kw_only=True, tag="asked"):
-    """The query for the masks in force. A picture waits for the answer."""
+    """The query for the masks of the picture of this time, which waits for the answer."""
 
     number: int
+    t_ns: Count
 
 
 class DecoderFailed(msgspec.Struct, frozen=True, kw_only=True, tag="decoder_failed"):

@@ -66,7 +66,7 @@ class CameraRunner:
         self._gop_ns = round(options.gop_s * NS_PER_S)
         self._masks: tuple[Polygon, ...] = settings.masks
         self._painters = {
-            name: MaskPainter(settings.masks, display_name, lambda: self._masks)
+            name: MaskPainter(settings.masks, display_name, lambda _t_ns: self._masks)
             for name in self._streams
         }
         self._night_rule = NightDetector(options.night)
@@ -189,7 +189,7 @@ class CameraRunner:
         seq, self._seq = self._seq, self._seq + 1
         if self._settings.query_masks:
             masks = self._control.query_masks(
-                lambda number: self._queue.put(messages.MasksQuery(number=number))
+                lambda number: self._queue.put(messages.MasksQuery(number=number, t_ns=t_ns))
             )
             # Unknown masks hide everything.
             self._masks = WHOLE_PICTURE if masks is None else masks

@@ -205,8 +205,8 @@ class FakeCamera:
         is_selected = self._selector.select(street_ns)
         if not is_selected and self._encoder is None:
             return
-        y, u, v = self._mask_painter.paint_planes(self._planes(street_ns, seq))
         t_ns = self._start_ns + street_ns
+        y, u, v = self._mask_painter.paint_planes(self._planes(street_ns, seq), t_ns)
         if self._encoder is not None:
             for packet in self._encoder.encode((y, u, v), seq):
                 self._pending_media.append(

@@ -46,7 +46,7 @@ def open_driver(  # noqa: PLR0913 - the fields of a StreamRequest, by name
     packets: bool = True,
     frames_fps: float = float("inf"),
     masks: tuple[Polygon, ...] = (),
-    current_masks: Callable[[], tuple[Polygon, ...]] | None = None,
+    current_masks: Callable[[int], tuple[Polygon, ...]] | None = None,
     masks_may_lag: bool = False,
     keyframe_watch: Callable[[Frame], bool] | None = None,
     on_decoder_failure: Callable[[DriverError], None] | None = None,

@@ -199,6 +199,7 @@ def test_the_watch_of_keyframes_sees_no_masked_area(device: Device) -> None:
 
 
 LEFT_HALF = (Point(0, 0), Point(0.5, 0), Point(0.5, 1), Point(0, 1))
+MASK_TURN_NS = NS_PER_S // 5
 FLAT_WITHIN = 3
 """Of luma and chroma, after an encoder that loses."""
 
@@ -237,13 +238,30 @@ def test_masks_may_change_while_the_camera_is_open(
 ) -> None:
     monkeypatch.setattr(child_camera, "MASKS_TIMEOUT_NS", 60 * NS_PER_S)
     now: list[tuple[Polygon, ...]] = [WHOLE_PICTURE]
-    with device.opened(current_masks=lambda: now[0], masks_may_lag=may_lag) as camera:
+    with device.opened(current_masks=lambda _t_ns: now[0], masks_may_lag=may_lag) as camera:
         hidden = read_media(camera, Frame, 5)
         assert all((frame.y == MASK_LUMA).all() for frame in hidden)
         now[0] = ()
         assert any(read_media(camera, Frame, 1)[0].y.max() > 60 for _ in range(30))
         now[0] = WHOLE_PICTURE
         assert any((read_media(camera, Frame, 1)[0].y == MASK_LUMA).all() for _ in range(30))
+
+
+def test_a_picture_has_the_masks_of_its_own_time(device: Device) -> None:
+    def masks_at(t_ns: int) -> tuple[Polygon, ...]:
+        return () if t_ns // MASK_TURN_NS % 2 else WHOLE_PICTURE
+
+    watched: list[Frame] = []
+
+    def watch(frame: Frame) -> bool:
+        watched.append(frame)
+        return True
+
+    with device.opened(current_masks=masks_at, keyframe_watch=watch) as camera:
+        frames = read_media(camera, Frame, device.many)
+    for frame in (*frames, *watched):
+        assert (frame.y == MASK_LUMA).all() == bool(masks_at(frame.t_ns))
+    assert len({bool(masks_at(frame.t_ns)) for frame in frames}) == 2
 
 
 def test_a_camera_whose_mask_cannot_be_drawn_is_not_opened(device: Device) -> None:

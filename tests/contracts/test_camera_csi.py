@@ -407,7 +407,7 @@ def test_without_picamera2_the_camera_is_absent(
 
 def test_undrawable_masks_end_a_running_camera() -> None:
     now: list[tuple[Polygon, ...]] = [()]
-    camera = open_driver("csi", TWO_SIZES, current_masks=lambda: now[0])
+    camera = open_driver("csi", TWO_SIZES, current_masks=lambda _t_ns: now[0])
     assert isinstance(camera, ChildCamera)
     read_media(camera, Frame, 3)
     now[0] = ((Point(0, 0), Point(1, 1)),)
@@ -420,7 +420,7 @@ def test_while_masks_are_unknown_the_whole_picture_is_hidden() -> None:
     may_answer = threading.Event()
     may_answer.set()
 
-    def masks_now() -> tuple[Polygon, ...]:
+    def masks_now(_t_ns: int) -> tuple[Polygon, ...]:
         may_answer.wait()
         return ()
 
@@ -452,7 +452,7 @@ def test_a_first_mask_reaches_a_running_camera_that_does_not_ask_for_each_pictur
 ) -> None:
     monkeypatch.setattr(child_camera, "MASKS_TIMEOUT_NS", 60 * NS_PER_S)
     now: list[tuple[Polygon, ...]] = [()]
-    camera = open_driver("csi", TWO_SIZES, current_masks=lambda: now[0], masks_may_lag=True)
+    camera = open_driver("csi", TWO_SIZES, current_masks=lambda _t_ns: now[0], masks_may_lag=True)
     assert isinstance(camera, ChildCamera)
     try:
         assert camera.info.masked
@@ -472,7 +472,7 @@ def test_a_child_that_takes_no_masks_is_ended() -> None:
     camera = open_driver(
         "csi",
         TWO_SIZES,
-        current_masks=lambda: now[0],
+        current_masks=lambda _t_ns: now[0],
         masks_may_lag=True,
     )
     assert isinstance(camera, ChildCamera)

@@ -49,7 +49,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def open_imx500(
     folder: Path,
     masks: tuple[Polygon, ...] = (),
-    current_masks: Callable[[], tuple[Polygon, ...]] | None = None,
+    current_masks: Callable[[int], tuple[Polygon, ...]] | None = None,
     **options: Any,
 ) -> Opened:
     network = SensorNetwork(
@@ -141,7 +141,7 @@ def test_while_the_masks_are_unknown_no_object_leaves_the_driver(folder: Path) -
     may_answer = threading.Event()
     may_answer.set()
 
-    def masks_now() -> tuple[Polygon, ...]:
+    def masks_now(_t_ns: int) -> tuple[Polygon, ...]:
         may_answer.wait()
         return ()
 

@@ -9,16 +9,30 @@ from time import monotonic
 from typing import Any
 from urllib.parse import quote
 
+import av
 import msgspec
 import pytest
 
+from agent.base.model import ShiftTolerance
+from agent.detection.active_scene import ActiveScene
+from agent.detection.scene import PrivacyMask, Scene
+from drivers.av_stream import frame_planes
 from drivers.camera import rtsp
 from drivers.contracts import Camera, ReadingsSource
 from drivers.errors import DriverError
-from drivers.media import Frame, Packet
+from drivers.masking import MASK_LUMA
+from drivers.media import NS_PER_S, Frame, Packet, Point
 from tests.free_port import free_port
 
-from .conftest import PASSWORD, READ_TIMEOUT_S, USER, RtspServer, open_driver, read_media
+from .conftest import (
+    PASSWORD,
+    READ_TIMEOUT_S,
+    USER,
+    RtspServer,
+    boottime_ns,
+    open_driver,
+    read_media,
+)
 
 SLACK_S = 10.0
 """Allowance for a busy machine on top of a timeout. The timeout itself is in the error; a call that hangs takes longer."""
@@ -176,6 +190,32 @@ def test_motion_at_a_keyframe_brings_all_pictures_since_the_one_before(
     assert 0 <= missing <= readings.dropped_frames, "a busy machine may drop some, counted"
     assert (onset[0].t_ns, onset[-1].t_ns) == (still_ns, moving_ns)
     assert all(after.t_ns >= before.t_ns for before, after in pairwise(frames))
+
+
+@pytest.mark.parametrize("settled_s", [-3600, 3600])
+def test_pictures_of_a_move_that_come_after_the_rest_are_recorded_covered(
+    rtsp_server: RtspServer, settled_s: int
+) -> None:
+    """A stall is a time that has passed meanwhile: the head has come to rest after each of these pictures, or before."""
+    gate = Scene(mask=(PrivacyMask(polygon=(Point(0, 0), Point(0.1, 0), Point(0, 0.1))),))
+    viewpoint = ActiveScene({"gate": gate}, lambda: boottime_ns() + settled_s * NS_PER_S)
+    viewpoint.update_position("gate", settled=True, tolerance=ShiftTolerance(x=0.0, y=0.0))
+    camera = open_driver(
+        "rtsp", {"url": rtsp_server.url("open")}, current_masks=viewpoint.masks, transcode=True
+    )
+    media = read_media(camera, (Frame, Packet), 30)
+    decoder = av.CodecContext.create("h264", "r")
+    decoder.extradata = camera.info.extradata
+    camera.close()
+    packets = [av.Packet(one.data) for one in media if isinstance(one, Packet)]
+    recorded = [
+        frame_planes(picture)[0]
+        for packet in packets
+        for picture in decoder.decode(packet)  # type: ignore[attr-defined]
+    ]
+    pictures = [*recorded, *(one.y for one in media if isinstance(one, Frame))]
+    assert len(recorded) > 5
+    assert {bool((luma < MASK_LUMA + 4).all()) for luma in pictures} == {settled_s > 0}
 
 
 @pytest.mark.parametrize("transcode", [False, True])

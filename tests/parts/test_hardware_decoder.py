@@ -284,7 +284,7 @@ def test_a_picture_with_the_time_of_no_packet_is_left_out(
 
 def frames_of(source: VideoSource, watch: Callable[[Frame], bool] | None = None) -> list[bytes]:
     """The luma of the frames that a FrameDecoder delivers, in order."""
-    decoder = FrameDecoder(float("inf"), lambda planes: planes, watch)
+    decoder = FrameDecoder(float("inf"), lambda planes, _t_ns: planes, watch)
     frames: list[bytes] = []
     last_ns = -1
     for packet in source.packets():

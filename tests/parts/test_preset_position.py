@@ -57,7 +57,7 @@ class Street(HeadRig):
     @property
     def hidden(self) -> bool:
         """Whether all of the picture is."""
-        return self.viewpoint.masks() == WHOLE_PICTURE
+        return self.viewpoint.masks(0) == WHOLE_PICTURE
 
     def at(self, pose: Pose) -> "Street":
         """Started, and sent to the preset `gate`, which is there."""
@@ -399,7 +399,7 @@ def test_the_tolerance_is_small_for_wide_and_limited_by_gears_for_narrow_picture
 
 def test_masks_are_enlarged_at_the_preset(tmp_path: Path) -> None:
     street = Street(tmp_path).at(WIDE)
-    (mask,) = street.viewpoint.masks()
+    (mask,) = street.viewpoint.masks(0)
     assert min(corner.x for corner in mask) == pytest.approx(0.4 - MAX_SHIFT_SHARE)
     assert max(corner.y for corner in mask) == pytest.approx(0.6 + MAX_SHIFT_SHARE * FOV.aspect)
     assert Point(0.4, 0.4) not in mask
@@ -499,13 +499,13 @@ def test_the_first_masks_of_a_resting_head_hide_everything_for_a_moment_and_then
     street = Street(tmp_path).at(WIDE)
     street.viewpoint.replace_scenes({"gate": Scene()})
     street.head.replace_masked_scenes({})
-    assert street.viewpoint.masks() == ()
+    assert street.viewpoint.masks(0) == ()
     masked = Scene(mask=(PrivacyMask(polygon=WINDOW),))
     street.viewpoint.replace_scenes({"gate": masked})
     assert street.hidden
     street.head.replace_masked_scenes({"gate": "new.toml"})
     assert not street.hidden
-    assert covers(street.viewpoint.masks(), [WINDOW])
+    assert covers(street.viewpoint.masks(0), [WINDOW])
     assert street.viewpoint.current().scene == masked
     with refused("forbidden", "was drawn at preset 'gate'"):
         street.head.delete_preset("gate")

@@ -44,27 +44,27 @@ def test_the_scene_and_masks_follow_the_heads_position(
     viewpoint.update_position("road", settled=True, tolerance=NONE)
     viewpoint.update_position(preset, settled, NONE)
     assert viewpoint.current().scene == scene
-    assert viewpoint.masks() == masks
+    assert viewpoint.masks(0) == masks
 
 
 def test_before_its_first_position_a_head_counts_as_moving() -> None:
     viewpoint = ActiveScene({"gate": GATE}, lambda: 0)
     assert viewpoint.current().scene is None
-    assert viewpoint.masks() is WHOLE_PICTURE
+    assert viewpoint.masks(0) is WHOLE_PICTURE
 
 
 def test_without_masks_in_any_scene_nothing_is_hidden_during_moves() -> None:
     viewpoint = ActiveScene({"road": ROAD}, lambda: 0)
-    assert viewpoint.masks() == ()
+    assert viewpoint.masks(0) == ()
     viewpoint.update_position("sky", settled=True, tolerance=NONE)
-    assert (viewpoint.current().scene, viewpoint.masks()) == (Scene(), ())
+    assert (viewpoint.current().scene, viewpoint.masks(0)) == (Scene(), ())
     assert not viewpoint.has_masks
 
 
 def test_masks_grow_by_the_possible_shift_of_the_picture() -> None:
     viewpoint = ActiveScene({"gate": GATE, "road": ROAD}, lambda: 0)
     viewpoint.update_position("gate", settled=True, tolerance=ShiftTolerance(x=0.02, y=0.04))
-    (mask,) = masks = viewpoint.masks()
+    (mask,) = masks = viewpoint.masks(0)
     assert {(round(corner.x, 6), round(corner.y, 6)) for corner in mask} == {
         (0.0, 0.0),
         (0.0, 0.06),
@@ -75,20 +75,20 @@ def test_masks_grow_by_the_possible_shift_of_the_picture() -> None:
     viewpoint.update_position(None, settled=False, tolerance=NONE)
     viewpoint.update_position("gate", settled=True, tolerance=ShiftTolerance(x=0.02, y=0.04))
     # The same object: mask painters draw again if the object is another.
-    assert viewpoint.masks() is masks
+    assert viewpoint.masks(0) is masks
     viewpoint.update_position("road", settled=True, tolerance=ShiftTolerance(x=0.02, y=0.04))
-    assert viewpoint.masks() == ()
+    assert viewpoint.masks(0) == ()
 
 
 def test_a_head_only_near_a_preset_uncovers_nothing() -> None:
     viewpoint = ActiveScene({"gate": GATE, "road": ROAD}, lambda: 0)
     for preset in ("gate", "road"):
         viewpoint.update_position(preset, settled=True, tolerance=None)
-        assert viewpoint.masks() is WHOLE_PICTURE
+        assert viewpoint.masks(0) is WHOLE_PICTURE
     # Where there is nothing to hide, near is enough.
     unmasked = ActiveScene({"road": ROAD}, lambda: 0)
     unmasked.update_position("road", settled=True, tolerance=None)
-    assert (unmasked.current().scene, unmasked.masks()) == (ROAD, ())
+    assert (unmasked.current().scene, unmasked.masks(0)) == (ROAD, ())
 
 
 def test_a_stay_at_a_preset_gets_a_new_number_only_if_it_changes() -> None:
@@ -195,20 +195,37 @@ def test_other_scenes_count_at_once_for_the_last_position() -> None:
     viewpoint.update_position("gate", settled=True, tolerance=NONE)
     larger = Scene(mask=(PrivacyMask(polygon=WHOLE_PICTURE[0]),))
     viewpoint.replace_scenes({"gate": larger})
-    assert viewpoint.masks() == larger.masks
+    assert viewpoint.masks(0) == larger.masks
     assert (viewpoint.current().scene, viewpoint.current().generation) == (larger, 2)
     viewpoint.replace_scenes({"road": ROAD})
-    assert viewpoint.masks() == ()
+    assert viewpoint.masks(0) == ()
     assert viewpoint.current().scene == Scene()
+
+
+def test_a_picture_from_before_the_rest_is_masked_as_during_the_move_however_late_it_comes() -> (
+    None
+):
+    now_ns = [0]
+    viewpoint = ActiveScene({"gate": GATE}, lambda: now_ns[0])
+    viewpoint.update_position(None, settled=False, tolerance=NONE)
+    now_ns[0] = 6
+    viewpoint.update_position("gate", settled=True, tolerance=NONE)
+    now_ns[0] = 9
+    viewpoint.update_position("gate", settled=True, tolerance=NONE)
+    assert [viewpoint.masks(t_ns) for t_ns in (2, 5)] == [WHOLE_PICTURE, WHOLE_PICTURE]
+    assert [viewpoint.masks(t_ns) for t_ns in (6, 8, 9)] == [GATE.masks] * 3
+    larger = Scene(mask=(PrivacyMask(polygon=WHOLE_PICTURE[0][:3]),))
+    viewpoint.replace_scenes({"gate": larger})
+    assert [viewpoint.masks(t_ns) for t_ns in (5, 6)] == [WHOLE_PICTURE, larger.masks]
 
 
 def test_a_first_mask_hides_everything_until_the_head_has_reported_its_tolerance() -> None:
     viewpoint = ActiveScene({"road": ROAD}, lambda: 0)
     viewpoint.update_position("road", settled=True, tolerance=None)
     viewpoint.replace_scenes({"road": GATE})
-    assert (viewpoint.masks(), viewpoint.current().scene) == (WHOLE_PICTURE, None)
+    assert (viewpoint.masks(0), viewpoint.current().scene) == (WHOLE_PICTURE, None)
     viewpoint.update_position("road", settled=True, tolerance=NONE)
-    assert (viewpoint.masks(), viewpoint.current().scene) == (GATE.masks, GATE)
+    assert (viewpoint.masks(0), viewpoint.current().scene) == (GATE.masks, GATE)
 
 
 def test_a_scene_of_a_fixed_camera_is_replaced_between_two_frames() -> None:
@@ -238,7 +255,7 @@ def test_a_scene_of_a_fixed_camera_is_replaced_between_two_frames() -> None:
     for replaced in (None, GATE, None):
         if replaced is not None:
             fixed.replace_scene(replaced)
-            assert fixed.masks() == GATE.masks
+            assert fixed.masks(0) == GATE.masks
         frames.put(make_frame(1, luma=90))
         stage.run_once(threading.Event())
     assert made == [Scene(), GATE]

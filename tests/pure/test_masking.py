@@ -156,7 +156,7 @@ def test_changed_masks_apply_from_the_next_picture() -> None:
     left = (Point(0, 0), Point(0.5, 0), Point(0.5, 1), Point(0, 1))
     right = (Point(0.5, 0), Point(1, 0), Point(1, 1), Point(0.5, 1))
     now = [WHOLE_PICTURE]
-    painter = MaskPainter([], WHAT, lambda: now[0])
+    painter = MaskPainter([], WHAT, lambda _t_ns: now[0])
     before = picture((40, 30), 1)
     assert (painter.paint_planes(before)[0] == MASK_LUMA).all()
     for masks, hidden in (((left,), slice(0, 20)), ((right,), slice(20, 40))):
