@@ -258,9 +258,9 @@ def check_settings(
 
 
 def scrub_secrets(tables: Mapping[str, Any]) -> bytes | None:
-    """Return a valid file with its secrets emptied, or None if it has none."""
-    secrets = tables.get("secrets", {})
-    if not any(secrets.values()):
+    """Return a file with its secrets emptied, or None if it has none. Its tables need not be valid."""
+    secrets = tables.get("secrets")
+    if not isinstance(secrets, dict) or not any(secrets.values()):
         return None
     scrubbed = {**tables, "secrets": dict.fromkeys(secrets, "")}
     return (_SCRUBBED_HEADER + toml_writer.dumps(scrubbed)).encode()

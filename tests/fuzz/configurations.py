@@ -96,12 +96,12 @@ def run_truth(data: bytes) -> None:
 
 def run_settings(data: bytes) -> None:
     try:
+        scrubbed = scrub_secrets(parse_tables(data, "settings"))  # before the check, as a boot does
         parse_settings(data, "settings")
     except InvalidSettings as error:
         for problem in error.problems:
             check_one_line(problem)
         return
-    scrubbed = scrub_secrets(parse_tables(data, "settings"))
     assert scrubbed is None or not scrub_secrets(parse_tables(scrubbed, "settings"))
 
 

@@ -259,6 +259,16 @@ def test_wrong_settings_change_nothing_of_a_box(box: BoxTree) -> None:
     assert PASSWORD in (box.card / "vigie-settings.toml").read_text(), "they are his to mend"
 
 
+@pytest.mark.parametrize("secrets", ['"x"', "[1]", "1979-05-27"])
+def test_secrets_that_are_no_table_are_reported_in_one_line(box: BoxTree, secrets: str) -> None:
+    before = box.contents()
+    box.insert_card(f"secrets = {secrets}\n" + GOOD_SETTINGS.split("[secrets]")[0])
+    assert "vigie-settings.toml: secrets: not a table; allowed: [secrets]" in box.run_provision(
+        expected_code=2
+    )
+    assert box.contents() == before
+
+
 def test_a_box_does_not_become_another(box: BoxTree) -> None:
     before = box.contents()
     box.insert_card(GOOD_SETTINGS.replace(BOX, "casa-0002"))
