@@ -56,6 +56,24 @@ def test_messages_waiting_for_the_centre_are_limited() -> None:
     assert window.new_message_quota() > 0
 
 
+@pytest.mark.parametrize("end", ["taken", "acknowledged"])
+def test_a_refused_message_counts_as_refused_until_it_is_taken_or_acknowledged(end: str) -> None:
+    window = SendWindow(20)
+    for seq in (1, 2):
+        window.note_sent(seq, seq, 10, 0.0)
+        window.note_puback(seq, 0x97, 0.1)
+    acknowledged(window, 1, 1, 0.2)
+    assert window.has_refused
+    window.note_sent(3, 2, 10, 0.1 + RESEND_AFTER_S)
+    assert window.has_refused, "the broker has not answered yet"
+    if end == "taken":
+        window.note_puback(3, 0, 11.0)
+    else:
+        acknowledged(window, 2, 2, 11.0)
+        window.note_puback(3, 0x97, 11.1)
+    assert not window.has_refused
+
+
 @pytest.mark.parametrize(("sent_earlier", "lost"), [(frozenset(), (9,)), (frozenset({5}), ())])
 def test_the_acknowledgement_of_a_message_of_the_connection_before_is_no_sign_of_a_loss(
     sent_earlier: frozenset[int], lost: tuple[int, ...]

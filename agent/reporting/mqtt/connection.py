@@ -77,10 +77,16 @@ FAULT_CODES: Mapping[ConnectionErrorKind, FaultCode] = {
 Report: TypeAlias = DeclarationData | ReportedConfig | ReportedContent | ReportedRehearsal
 
 _REFUSED_SUBJECT, _TOO_LARGE_SUBJECT = "publication", "packet size"
+_PICTURES = "pictures"
+"""In place of the topic of a picture of a live look, which is never sent again."""
 
 
 class Publications:
-    """Publishes over a transport; a publication that the broker refuses raises NET-02. Used by the connection's thread."""
+    """Publishes over a transport; a publication that the broker refuses raises NET-02. Used by the connection's thread.
+
+    The fault ends once the broker has taken each refused message of the outbox, or a centre has acknowledged it, and has taken
+    another publication of the topic of each refused report.
+    """
 
     def __init__(
         self, transport: PahoTransport, faults: FaultRegistry, now_s: Callable[[], float]
@@ -88,6 +94,9 @@ class Publications:
         self._transport = transport
         self._faults = faults
         self._now_s = now_s
+        self._unstored_by_mid: dict[int, str] = {}
+        """Topics of the publications in flight that are not of the outbox."""
+        self._refused_topics: set[str] = set()
 
     def clear_faults(self) -> None:
         """Clear the faults of an earlier connection."""
@@ -122,6 +131,8 @@ class Publications:
                 too_large = too_large or error
             else:
                 window.note_sent(mid, seq, len(form.payload), self._now_s())
+                if seq is None:
+                    self._unstored_by_mid[mid] = form.topic if form.is_retained else _PICTURES
                 return True
         detail = Message("{problem}: {reason}", problem=description, reason=str(too_large))
         log.warning("not sent: %s", detail)
@@ -131,11 +142,22 @@ class Publications:
     def on_puback(self, window: SendWindow, event: Puback) -> None:
         """Note the broker's answer to a publication."""
         seq = window.note_puback(event.mid, event.reason_code, self._now_s())
+        topic = self._unstored_by_mid.pop(event.mid, None)
         if event.reason_code < MIN_FAILURE_CODE:
+            if topic is not None:
+                self._refused_topics -= {topic, _PICTURES}
             return
         detail = Message("the broker refuses a publication: {reason}", reason=str(event.reason))
         log.warning("%s (message %s)", detail, seq)
-        self._faults.raise_fault("NET-02", _REFUSED_SUBJECT, detail)
+        if topic is not None:
+            self._refused_topics.add(topic)
+        if seq is not None or topic is not None:  # else a centre has acknowledged it meanwhile
+            self._faults.raise_fault("NET-02", _REFUSED_SUBJECT, detail)
+
+    def update_fault(self, window: SendWindow) -> None:
+        """Clear the fault of refused publications if none is left."""
+        if not window.has_refused and not self._refused_topics:
+            self._faults.clear("NET-02", _REFUSED_SUBJECT)
 
 
 class RetainedReports:
@@ -381,6 +403,7 @@ class MqttConnection:
         self._update_ack_mode(self._window)
         self._send_pending(self._window)
         self._centre.update_fault(self._window)
+        self._publications.update_fault(self._window)
 
     def disconnect(self, idle_s: float, max_s: float, reason: str) -> None:
         """Flush until nothing was acknowledged for `idle_s`, for at most `max_s`; publish that the

@@ -73,6 +73,8 @@ class SendWindow:
         """To be sent again as soon as possible."""
         self._postponed: set[int] = set()
         """To be sent again RESEND_AFTER_S after their PUBACK: received, refused by the broker, or lost repeatedly."""
+        self._refused: set[int] = set()
+        """Refused by the broker, and not taken since."""
         self._received: set[int] = set()
         """Acknowledged by a centre, and not freed: another one is waited for."""
         self._resent: set[int] = set()
@@ -101,6 +103,11 @@ class SendWindow:
     def unacked_count(self) -> int:
         """Number of messages that are not acknowledged."""
         return len(self._unacked)
+
+    @property
+    def has_refused(self) -> bool:
+        """True if the broker has refused a message that it has not taken since, and that is not acknowledged."""
+        return bool(self._refused)
 
     def first_waiting_seq(self) -> int | None:
         """Return the message that was sent first of those with a PUBACK and no acknowledgement, or None."""
@@ -186,6 +193,10 @@ class SendWindow:
         self._mark_pubacked(entry)
         entry.puback_s, entry.reason_code = now_s, reason_code
         entry.sent_before_puback = self._sent_count
+        if reason_code >= MIN_FAILURE_CODE:
+            self._refused.add(seq)
+        else:
+            self._refused.discard(seq)
         if reason_code or entry.sent_times > MAX_FAST_SENDS:
             self._postponed.add(seq)
             self._resent.discard(seq)
@@ -247,6 +258,7 @@ class SendWindow:
             for some in (
                 self._lost,
                 self._postponed,
+                self._refused,
                 self._received,
                 self._resent,
                 self._beyond,

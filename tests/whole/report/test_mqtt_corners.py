@@ -20,9 +20,10 @@ from agent.reporting import topics
 from agent.reporting.mqtt.connect_error import MqttConnectionError
 from agent.reporting.mqtt.packets import Connack, Suback
 from agent.reporting.mqtt.paho_transport import MAX_RECEIVED_BYTES, PahoTransport
+from agent.reporting.mqtt.send_window import RESEND_AFTER_S
 from tests.whole.report import raw_broker
 from tests.whole.report.broker import Mosquitto
-from tests.whole.report.conftest import make_event
+from tests.whole.report.conftest import CLOCK, make_event
 from tests.whole.report.mqtt_packets import PUBACK, PUBLISH
 from tests.whole.report.raw_broker import RawBroker, connack, packet, puback, publish
 from tests.whole.report.reporting_box import (
@@ -31,6 +32,7 @@ from tests.whole.report.reporting_box import (
     ReportingBox,
     wait_until,
 )
+from tests.whole.report.test_mqtt_session import HookedClock
 
 COMMAND_TOPIC = topics.down_topic("pole-17", "command/ptz")
 TOPIC_ALIAS, TOPIC_ALIAS_MAXIMUM = b"\x23", b"\x22"
@@ -112,6 +114,58 @@ def test_messages_that_the_broker_refuses_stay_in_the_outbox(tmp_path: Path) -> 
         assert "the broker refuses a publication" in box.wait_for_fault("NET-02")
         assert box.outbox.depth == 20
         assert box.session.health().connected
+
+
+class MoodyBroker(RawBroker):
+    """Refuses publications while `refuses` is True."""
+
+    def __init__(self) -> None:
+        super().__init__(answer=lambda mid: puback(mid, 0x97 if self.refuses else 0))
+        self.refuses = False
+
+
+def settle(box: ReportingBox) -> None:
+    """Send an event, and wait until the broker has answered it and all that was sent before."""
+    put_events(box, 1)
+    wait_until(lambda: box.outbox.depth == 0)
+
+
+def test_the_fault_of_a_refused_message_ends_once_the_broker_has_taken_it(tmp_path: Path) -> None:
+    ahead_ns = 0
+    clock = HookedClock(lambda: CLOCK.boottime_ns() + ahead_ns)
+    with (
+        MoodyBroker() as broker,
+        ReportingBox(settled_by_broker(broker), tmp_path, clock=clock) as box,
+    ):
+        settle(box)
+        broker.refuses = True
+        put_events(box, 1)
+        assert "the broker refuses a publication" in box.wait_for_fault("NET-02")
+        broker.refuses = False
+        ahead_ns = int(RESEND_AFTER_S * 1e9)
+        box.session.wake()
+        wait_until(lambda: box.outbox.depth == 0)
+        wait_until(lambda: not box.faults.active())
+        assert len(broker.connects) == 1
+
+
+def test_the_fault_of_a_refused_report_ends_once_the_broker_has_taken_one_of_its_topic(
+    tmp_path: Path,
+) -> None:
+    with (
+        MoodyBroker() as broker,
+        ReportingBox(settled_by_broker(broker), tmp_path) as box,
+    ):
+        settle(box)
+        broker.refuses = True
+        box.session.request_reports()
+        box.wait_for_fault("NET-02")
+        broker.refuses = False
+        settle(box)
+        assert [fault.code for fault in box.faults.active()] == ["NET-02"]
+        box.session.request_reports()
+        wait_until(lambda: not box.faults.active())
+        assert len(broker.connects) == 1
 
 
 class ReversedPairs:
