@@ -87,7 +87,7 @@ MESSAGES: tuple[messages.MediaMessage, ...] = (
     messages.EncodedPacket(packet=packet(1000, key=True)),
     messages.FrameReady(slot=3, seq=7, t_ns=2**62),
     messages.ReadingsUpdate(readings=CameraReadings(lux=3.5)),
-    messages.MasksQuery(number=9),
+    messages.MasksQuery(number=9, t_ns=5),
     messages.Heartbeat(),
     messages.Failed(kind="busy", message="in use", is_mask_error=True),
 )
