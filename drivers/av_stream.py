@@ -25,6 +25,9 @@ MAX_ALLOCATION_BYTES = 134_217_728
 takes 53 MB.
 """
 
+MAX_FPS, DEFAULT_FPS = 240.0, 25.0
+"""FFmpeg guesses the unit of the timestamps as the rate of a stream that states none: 90000 over RTP."""
+
 MAX_EARLY_NS = 20_000_000
 """A picture this much earlier than its place on the grid is on time."""
 
@@ -201,12 +204,12 @@ def _stream_info(stream: av.video.stream.VideoStream, orientation: Orientation) 
     context = stream.codec_context
     sides_px = (context.width, context.height)
     width_px, height_px = reversed(sides_px) if orientation.is_transposed else sides_px
-    rate = stream.average_rate or stream.guessed_rate or context.framerate
+    rates = (stream.average_rate, stream.guessed_rate, context.framerate)
     return StreamInfo(
         codec=context.codec.canonical_name,
         width_px=width_px,
         height_px=height_px,
-        fps=float(rate) if rate else 25.0,
+        fps=next((float(rate) for rate in rates if rate and rate <= MAX_FPS), DEFAULT_FPS),
         extradata=bytes(context.extradata or b""),
     )
 

@@ -5,6 +5,7 @@ writes the port as its first line. A moving ball in H.264, a keyframe each secon
 
 /open      for everybody
 /locked    for user `vigie` with the password of `--password`, where `--auth` is given
+/rateless  in JPEG for everybody: neither the pictures nor the description have a frame rate
 """
 
 import argparse
@@ -27,6 +28,16 @@ def ball_pipeline(width_px: int, height_px: int, fps: int) -> str:
         f"( videotestsrc is-live=true pattern=ball ! {raw}"
         f" ! x264enc speed-preset=ultrafast key-int-max={fps} tune=zerolatency"
         " ! rtph264pay name=pay0 pt=96 config-interval=-1 )"
+    )
+
+
+def rateless_pipeline(width_px: int, height_px: int, fps: int) -> str:
+    """The same in JPEG: x264 writes its rate into each stream. The payloader's caps have it for the description."""
+    raw = f"video/x-raw,width={width_px},height={height_px},framerate={fps}/1,format=I420"
+    return (
+        f"( videotestsrc is-live=true pattern=ball ! {raw} ! jpegenc"
+        f" ! capssetter replace=true caps=image/jpeg,width={width_px},height={height_px}"
+        " ! rtpjpegpay name=pay0 pt=26 )"
     )
 
 
@@ -73,6 +84,7 @@ def main() -> None:
     paths = server.get_mount_points()
     pipeline = ball_pipeline(*arguments.size)
     paths.add_factory("/open", media_factory(pipeline, None))
+    paths.add_factory("/rateless", media_factory(rateless_pipeline(*arguments.size), None))
     paths.add_factory("/locked", media_factory(pipeline, ROLE))
     server.attach(None)
     sys.stdout.write(f"{server.get_bound_port()}\n")

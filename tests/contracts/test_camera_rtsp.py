@@ -192,6 +192,15 @@ def test_motion_at_a_keyframe_brings_all_pictures_since_the_one_before(
     assert all(after.t_ns >= before.t_ns for before, after in pairwise(frames))
 
 
+def test_a_camera_that_states_no_frame_rate_is_opened_and_counts_as_25_a_second(
+    rtsp_server: RtspServer,
+) -> None:
+    camera = open_driver("rtsp", {"url": rtsp_server.url("rateless")}, packets=False)
+    assert (camera.info.codec, camera.info.fps) == ("mjpeg", 25.0)
+    assert read_media(camera, Frame, 3)
+    camera.close()
+
+
 @pytest.mark.parametrize("settled_s", [-3600, 3600])
 def test_pictures_of_a_move_that_come_after_the_rest_are_recorded_covered(
     rtsp_server: RtspServer, settled_s: int
