@@ -3,7 +3,8 @@
 libav's calls block: opening, reading and closing a frozen server can take many times the timeout
 (a read timeout of 3 s was measured to end after 6 s, because the close waits once more), and Python
 cannot set its interrupt callback. So a thread of the camera does all three, and `read` and `open`
-return within their own timeouts. The thread ends by libav's timeouts and closes the container.
+return within their own timeouts. The thread ends by libav's timeouts and closes the container; a format without
+timeouts, as v4l2, may keep it for ever, with the device open.
 
 Packets are decoded in `read`, in bursts: the thread wakes the reader when a requested picture has
 come, not for each packet.
@@ -46,6 +47,21 @@ may drop pictures. Napping between bursts saved about a quarter of the CPU time 
 RAW_CODEC = "rawvideo"
 
 _CLOSE_TIMEOUT_S = 0.5
+
+_left_threads: dict[str, threading.Thread] = {}
+"""By the camera's name in messages: its thread, if libav still held it when the camera was closed."""
+
+
+def wait_until_left(display_name: str, timeout_s: float) -> bool:
+    """Wait until libav has left the camera of this name that was closed last. Return False if it has not in time."""
+    thread = _left_threads.get(display_name)
+    if thread is None:
+        return True
+    thread.join(timeout_s)
+    if thread.is_alive():
+        return False
+    _left_threads.pop(display_name, None)
+    return True
 
 
 class _QueuedPacket(msgspec.Struct, frozen=True):
@@ -118,6 +134,11 @@ class LiveCamera:
             self._closed = True
             self._condition.notify_all()
         self._thread.join(_CLOSE_TIMEOUT_S)
+        self._note_thread()
+
+    def _note_thread(self) -> None:
+        if self._thread.is_alive():
+            _left_threads[self._display_name] = self._thread
 
     def _wait_until_open(self, timeout_s: float) -> StreamInfo:
         with self._condition:
@@ -127,6 +148,7 @@ class LiveCamera:
             self._closed = True
             if self._failure is not None:
                 raise self._failure
+        self._note_thread()
         raise DriverError("timeout", f"{self._display_name}: did not open within {timeout_s:g} s")
 
     def _next_burst(self, deadline_s: float) -> list[_QueuedPacket]:

@@ -17,6 +17,9 @@ format = "h264"
 delivered as packets; with `yuyv422`, `nv12` and `yuv420p` there are only frames. `t_ns` is the arrival
 of the picture, as for the network camera. Device and kernel have only a few buffers, so the driver
 reads each picture at once.
+
+FFmpeg waits for a picture without a limit: a device that stalls without being unplugged holds the thread that reads,
+and stays open. It is not opened a second time: that is the error `stuck`, and only the end of the process frees it.
 """
 
 from collections.abc import Callable
@@ -25,7 +28,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from drivers.av_live import LiveCamera
+from drivers.av_live import LiveCamera, wait_until_left
 from drivers.av_stream import VideoSource, open_video_source
 from drivers.contracts import Camera, StreamRequest
 from drivers.errors import DriverError
@@ -62,7 +65,8 @@ def open_camera(
     """Open the device.
 
     Raises: DriverError absent (no such device, or no device at all), busy (another process reads it),
-    unsupported (it has no such size, rate or format), timeout.
+    unsupported (it has no such size, rate or format), timeout, stuck (a thread of this process has read it for
+    READ_TIMEOUT_S since its camera was closed).
     """
     display_name = f"camera {name!r}: device {options.device!r}"
     device = Path(options.device)
@@ -70,6 +74,9 @@ def open_camera(
         raise DriverError(
             "unsupported", f"{display_name}: is no device; expected one such as /dev/video0"
         )
+    # The thread of a device that is only slow ends with the next picture.
+    if not wait_until_left(display_name, READ_TIMEOUT_S):
+        raise DriverError("stuck", f"{display_name}: stalls, and its reading cannot be ended")
     return LiveCamera(
         display_name,
         lambda: _open(options, display_name),
