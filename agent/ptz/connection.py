@@ -16,9 +16,9 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _FAULT_BY_ERROR: dict[DriverErrorKind, FaultCode] = {
+    # Not `busy`: the driver stays open, so no opening would clear PTZ-01.
     "absent": "PTZ-01",
     "closed": "PTZ-01",
-    "busy": "PTZ-01",
     "stuck": "PTZ-01",
     "ended": "PTZ-01",
     "timeout": "PTZ-03",
@@ -96,6 +96,7 @@ class HeadConnection:
         except DriverError as error:
             if error.kind == "protocol":
                 self.protocol_error_count += 1
+            if error.kind in ("protocol", "busy"):
                 self.last_error = str(error)
             code = _FAULT_BY_ERROR.get(error.kind)
             if code is not None:

@@ -12,7 +12,7 @@ from agent.commands.requester import CommandRejected, Requester
 from agent.config.heads import FieldOfView, ForbiddenSector, RatedLife
 from agent.ptz.head_stage import LEAVE_SECTOR_AFTER_S
 from agent.ptz.requests import AbsoluteMove, ContinuousMove, GotoPreset, HeadState, MoveRequest
-from drivers.contracts import Pose, PtzPosition, Range
+from drivers.contracts import Pose, PtzPosition, Range, Velocity
 from drivers.errors import DriverError, DriverErrorKind
 from simulation.heads.head_simulator import NO_FAULT, InjectedFault
 from simulation.ptz.fake import FakeHead
@@ -232,6 +232,30 @@ def test_a_silent_head_is_stopped_as_soon_as_it_answers_again(rig: HeadRig) -> N
     rig.advance_s(3)
     assert rig.active_fault_codes() == set()
     assert not rig.head.state().moving
+
+
+def test_a_busy_head_that_is_open_rejects_the_order_and_raises_no_fault(tmp_path: Path) -> None:
+    class BusyHead(FakeHead):
+        is_busy = False
+
+        def move(self, velocity: Velocity) -> None:
+            if self.is_busy:
+                raise DriverError("busy", "both sockets of the camera stay busy")
+            super().move(velocity)
+
+    rig = HeadRig(tmp_path, head_class=BusyHead).start()
+    driver = rig.opened_heads[0]
+    assert isinstance(driver, BusyHead)
+    driver.is_busy = True
+    with refused("unavailable", "both sockets"):
+        rig.head.move(RIGHT, ANNA)
+    assert rig.head.state().error == "both sockets of the camera stay busy"
+    driver.is_busy = False
+    rig.advance_s(1)
+    assert rig.active_fault_codes() == set()
+    assert rig.head.state().error is None
+    rig.head.move(RIGHT, ANNA)
+    assert rig.head.health().reconnects == 0
 
 
 @pytest.mark.raises_fault("PTZ-02")
