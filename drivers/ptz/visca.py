@@ -55,9 +55,9 @@ class ViscaHead:
         self._reply_timeout_s = options.reply_timeout_s
         self._clock_ns = clock_ns
         self._lock = threading.Lock()
-        self._is_ordered = self._is_driving = self._is_zooming = self._is_focusing = (
-            self._is_manual_focus
-        ) = False
+        self._is_ordered = self._is_driving = self._is_zooming = self._is_focusing = False
+        self._is_autofocus: bool | None = None
+        """The focus mode that the camera has answered; None if it is unknown."""
         self._goto_commands: tuple[SentCommand, ...] = ()
         self._last_counts: tuple[int, int, int] | None = None
         self._last_counts_ns = 0
@@ -82,24 +82,26 @@ class ViscaHead:
         with self._lock:
             if zoom or self._is_zooming:
                 frames.append(visca.zoom_drive(address, zoom))
-            if focus and not self._is_manual_focus:
-                frames.append(visca.autofocus(address, on=False))
+            if focus:
+                frames += self._focus_mode_frames(on=False)
             if focus or self._is_focusing:
                 frames.append(visca.focus_drive(address, focus))
             self._is_zooming, self._is_focusing = zoom != 0, focus != 0
-            self._is_manual_focus = self._is_manual_focus or self._is_focusing
             self._set_order(is_driving=True)
-        self._session.send_commands(*frames)
+        self._send_motion(frames)
 
     def stop(self) -> None:
-        """Stop all motion."""
+        """Stop all motion, also one that an earlier driver has begun.
+
+        In autofocus the camera cannot execute the stop of its focus, which is ignored.
+        """
         address = self._address
         frames = [*self._cancel_frames(), visca.pan_tilt_drive(address, 0, 0)]
         if self._has_zoom:
             frames.append(visca.zoom_drive(address, 0))
+        if self._capabilities.focus:
+            frames.append(visca.focus_drive(address, 0))
         with self._lock:
-            if self._is_focusing:
-                frames.append(visca.focus_drive(address, 0))
             self._is_zooming = self._is_focusing = False
             self._set_order(is_driving=False)
         self._session.stop(*frames)
@@ -176,13 +178,40 @@ class ViscaHead:
         """Send motions that end by themselves."""
         frames = self._cancel_frames()
         with self._lock:
-            if self._is_manual_focus:
-                frames.append(visca.autofocus(self._address, on=True))
-            self._is_zooming = self._is_focusing = self._is_manual_focus = False
+            if self._capabilities.focus:
+                frames += self._focus_mode_frames(on=True)
+            self._is_zooming = self._is_focusing = False
             self._set_order(is_driving=False)
-        commands = self._session.send_commands(*frames, *motions)
+        commands = self._send_motion([*frames, *motions])
         with self._lock:
             self._goto_commands = tuple(command for command in commands if command.frame in motions)
+
+    def _focus_mode_frames(self, *, on: bool) -> list[bytes]:
+        """Return the frame that switches autofocus, unless that is done. The lock is held."""
+        if self._is_autofocus is on:
+            return []
+        self._is_autofocus = None
+        return [visca.autofocus(self._address, on=on)]
+
+    def _send_motion(self, frames: list[bytes]) -> list[SentCommand]:
+        """Send a motion, and note the focus mode that the camera has answered.
+
+        A mode that it refuses counts too: otherwise each later motion would be refused for it.
+        """
+        try:
+            commands = self._session.send_commands(*frames)
+        except DriverError as error:
+            if error.kind == "unsupported":
+                self._note_focus_mode(frames)
+            raise
+        self._note_focus_mode([command.frame for command in commands])
+        return commands
+
+    def _note_focus_mode(self, answered_frames: list[bytes]) -> None:
+        with self._lock:
+            for on in (True, False):
+                if visca.autofocus(self._address, on=on) in answered_frames:
+                    self._is_autofocus = on
 
     def _set_order(self, *, is_driving: bool) -> None:
         self._is_ordered, self._is_driving, self._goto_commands, self._last_counts = (

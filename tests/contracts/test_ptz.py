@@ -259,6 +259,41 @@ def test_a_head_focuses_far_and_near(simulated: SimulatedRig) -> None:
     head.stop()
 
 
+@pytest.mark.usefixtures("brief_replies")
+@pytest.mark.parametrize("is_reopened", [False, True])
+def test_the_stop_after_one_that_was_lost_ends_the_focus_motion(
+    bench: HeadBench,
+    on_line: SerialHeadRig,
+    is_reopened: bool,
+) -> None:
+    assert isinstance(bench, SerialHeadBench)
+    head = on_line.head
+    needs(head.capabilities.focus, "focus")
+    head.move(Velocity(focus=1.0))
+    on_line.advance_s(0.1)
+    on_line.set_silent(on=True)
+    with suppress(DriverError):
+        head.stop()
+    if is_reopened:
+        head.close()
+    on_line.set_silent(on=False)
+    if is_reopened:
+        head = on_line.head = open_head(
+            bench.driver,
+            bench.options(on_line.line.link),
+            on_line.clock.boottime_ns,
+            heads.REPLY_TIMEOUT_S,
+        )
+    before = on_line.state().focus
+    on_line.advance_s(0.1)
+    assert on_line.state().focus > before, "the stop did not arrive"
+    head.stop()
+    on_line.advance_s(1)
+    stopped_at = on_line.state().focus
+    on_line.advance_s(0.1)
+    assert on_line.state().focus == stopped_at
+
+
 def test_motion_ends_only_at_a_stop_or_an_end_stop(simulated: SimulatedRig) -> None:
     head, able = simulated.head, simulated.head.capabilities
     head.move(Velocity(pan_deg_s=able.pan_max_deg_s / 100, tilt_deg_s=0))
