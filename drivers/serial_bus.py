@@ -7,6 +7,9 @@ a newer motion replaces one of the same head that has not begun.
 Received bytes are passed to the decoder of every client. A message answers the open query, or goes
 to `on_message`. Bytes that belong to no client's message are noise, and counted.
 
+After the line was lost, the next call of each head raises `absent`, unless it is a stop, and the one
+after it opens the line: the head may have missed what was sent before.
+
 Bounds: the queue (MAX_QUEUED_JOBS, beyond it `busy`), the wait of a caller (CALLER_TIMEOUT_S), and
 what a stop may have to wait for: one frame or one query that is on the line.
 """

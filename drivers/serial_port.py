@@ -251,6 +251,8 @@ class SerialPort:
         self._line: _TtyLine | _TcpLine | None = None
         self.open_count = 0
         """The number of times that it was opened."""
+        self.lost_count = 0
+        """The number of times that an error closed it: bytes sent before may not have arrived."""
 
     def open(self) -> None:
         """Open the line if it is closed.
@@ -314,6 +316,7 @@ class SerialPort:
         if self._line is not None:
             with contextlib.suppress(OSError, termios.error):
                 self._line.discard_output()
+            self.lost_count += 1
         self.close()
         if isinstance(error, serial.SerialTimeoutException | TimeoutError):
             return DriverError("timeout", f"port {self._settings.port!r}: takes no more bytes")

@@ -1,7 +1,11 @@
 """The thread that owns a serial line, its queue and its receiver; used through `drivers.serial_bus`.
 
-Invariant: a job is in its queue until it has ended, between two of its frames too, so that a stop or
+Invariants: a job is in its queue until it has ended, between two of its frames too, so that a stop or
 a detaching head finds it there and cancels it.
+
+A line that was lost has perhaps not carried what was written before, above all over TCP, where a stop
+is in the kernel's buffer for as long as the peer does not acknowledge it. So the next call of each of
+its heads, other than a stop, raises `absent` before the line is opened again.
 """
 
 import os
@@ -73,6 +77,8 @@ class BusMember:
         self.decoder = decoder
         self.turnaround_s = turnaround_s
         self.on_message = on_message
+        self.lost_count = 0
+        """The losses of the line that this head's callers know of, by an `absent`."""
 
 
 class BusJob:
@@ -98,6 +104,7 @@ class BusJob:
         self.attempts_left = attempts
         self.on_sent = on_sent
         self.on_frame_sent = on_frame_sent
+        self.is_stop = False
         self.is_started = False
         self.is_cancelled = False
         self.done = threading.Event()
@@ -134,6 +141,7 @@ class SerialBusWorker:
     def attach(self, member: BusMember) -> None:
         """Add a head."""
         with self._lock:
+            member.lost_count = self._port.lost_count
             self._members.append(member)
 
     def health(self) -> BusHealth:
@@ -171,6 +179,7 @@ class SerialBusWorker:
 
     def submit_stop(self, job: BusJob) -> None:
         """Queue a stop before everything else, and wait until it is sent. Raises: DriverError."""
+        job.is_stop = True
         with self._lock:
             self._check_attached(job.member)
             self._cancel_motions(job.member, include_started=True)
@@ -263,6 +272,10 @@ class SerialBusWorker:
         # So a port that was unplugged in the meantime is noticed, and opened again.
         self._receive(0.0)
         try:
+            if not job.is_stop and job.member.lost_count != self._port.lost_count:
+                raise DriverError(  # noqa: TRY301 - one handler for all
+                    "absent", f"port {self.settings.port!r}: the line was lost"
+                )
             if job.frames:
                 self._transmit_frame(job)
             else:
@@ -311,8 +324,11 @@ class SerialBusWorker:
             for queue in (self._stop_queue, self._job_queue):
                 if job in queue:
                     queue.remove(job)
-            if not job.is_cancelled:
-                job.finish(error)
+            if job.is_cancelled:
+                return
+            if error is not None and error.kind == "absent":
+                job.member.lost_count = self._port.lost_count
+            job.finish(error)
 
     def _receive(self, timeout_s: float | None, active_job: BusJob | None = None) -> None:
         """Wait for bytes or for a wake-up, and pass the bytes to all heads."""
@@ -325,7 +341,7 @@ class SerialBusWorker:
         try:
             data = self._port.read()
         except DriverError:
-            return  # the port is closed now; the next call opens it, or raises
+            return  # the port is closed now; the next call raises, and the one after it opens it
         self._bytes_received += len(data)
         with self._lock:
             members = tuple(self._members)

@@ -35,8 +35,8 @@ _DISCONNECT_ERRORS: tuple[DriverErrorKind, ...] = ("absent", "closed", "stuck", 
 class HeadConnection:
     """One head's driver, open or not. Thread-safe; `open` is called on the stage's thread.
 
-    Invariant: while `stop_pending`, the head may be moving: it was just opened, or an order or a
-    stop failed.
+    Invariant: while `stop_pending`, the head may be moving: it was just opened, its line was lost, or an
+    order or a stop failed.
     """
 
     def __init__(self, head_name: str, open_ptz: Callable[[], Ptz], faults: FaultRegistry) -> None:
@@ -103,6 +103,7 @@ class HeadConnection:
                 self._raise_fault(error, code)
             if error.kind in _DISCONNECT_ERRORS:
                 self._close_driver(ptz)
+                self.stop_pending = True
             raise
 
     @staticmethod

@@ -266,7 +266,7 @@ def test_a_pin_turns_the_transmitter_on_for_each_frame_and_off_when_the_port_is_
     assert terminal.frames(2) == [b"a000", b"a001"]
     assert (pins, reported) == ([18], ["on", "off"] * 2)
     terminal.pull()
-    fails("absent", "no such device", lambda: seat.send(b"a002"))
+    fails("absent", "was lost", lambda: seat.send(b"a002"))
     assert reported[-1] == "close"
     terminal.plug()
     seat.send(b"a003")
@@ -419,6 +419,7 @@ def test_an_unplugged_adapter_is_absent_until_it_returns_under_its_link(
     for number in range(3):
         terminal.pull()
         until(lambda: not BUSES.health()[0].is_open)
+        fails("absent", "was lost", seat.open)
         for work in (
             seat.open,
             lambda: seat.send(b"a000"),
@@ -431,6 +432,25 @@ def test_an_unplugged_adapter_is_absent_until_it_returns_under_its_link(
         other.stop(b"b!!%d" % number)
         assert terminal.frame() == b"b!!%d" % number
         assert BUSES.health()[0].open_count == number + 2
+
+
+def test_each_head_on_a_lost_line_learns_of_it_once_and_a_stop_passes(
+    terminal: Terminal, open_client: OpenClient
+) -> None:
+    seat, other = open_client("a"), open_client("b")
+    terminal.pull()
+    until(lambda: not BUSES.health()[0].is_open)
+    terminal.plug()
+    seat.stop(b"a!!\n")
+    assert terminal.frame() == b"a!!\n"
+    third = open_client("c")
+    works = [seat.open, lambda: other.move(b"b000"), lambda: third.send(b"c000")]
+    for work in works[:2]:
+        fails("absent", "was lost", work)
+    for work in works:
+        work()
+    assert terminal.frames(2) == [b"b000", b"c000"]
+    assert BUSES.health()[0].open_count == 2
 
 
 def test_a_call_that_waits_for_an_answer_fails_when_the_adapter_is_unplugged(
@@ -459,6 +479,7 @@ def test_a_blocked_line_times_out_and_its_queue_is_dropped(
         except BlockingIOError:
             break
     os.set_blocking(terminal.master, True)
+    fails("absent", "was lost", lambda: seat.send(b"a000"))
     seat.send(b"a000")
     assert terminal.frame()[-4:] == b"a000"
 
@@ -506,6 +527,7 @@ def test_a_line_over_tcp_answers_is_lost_and_comes_back() -> None:
                     link.sendall(b"a=%d\n" % turn)
                     assert asking.ended() == b"a=%d" % turn
                 until(lambda: not BUSES.health()[0].is_open)
+                fails("absent", "was lost", seat.open)
                 seat.open()
             server.accept()[0].close()
         finally:

@@ -16,7 +16,7 @@ from agent.ptz.head import MountedCamera, PtzHead
 from agent.ptz.head_stage import HeadStage
 from agent.ptz.movers import AutoMover
 from agent.ptz.preset_store import Preset
-from drivers.contracts import Pose, PtzCapabilities, PtzPosition, Range
+from drivers.contracts import Pose, Ptz, PtzCapabilities, PtzPosition, Range
 from drivers.errors import DriverError
 from simulation.ptz.fake import FakeHead, Options
 from tests.conftest import ManualClock
@@ -59,8 +59,8 @@ class RecordingProgressSink(CommandProgressSink):
 
 
 class HeadRig:
-    """`heads` are the drivers that were opened, the newest last. `refuse` keeps the next from
-    opening.
+    """`opened_heads` are the drivers that were opened, the newest last. `open_error` keeps the next from
+    opening. `open_driver` opens another driver, which has no simulated body here.
     """
 
     def __init__(
@@ -73,6 +73,7 @@ class HeadRig:
         movers: Sequence[AutoMover] = (),
         forbidden: Callable[[int], tuple[ForbiddenSector, ...]] = lambda _t_ns: (),
         masked_presets: Mapping[str, str] | None = None,
+        open_driver: Callable[[Callable[[], int]], Ptz] | None = None,
     ) -> None:
         self.clock = ManualClock()
         self.faults = FaultRegistry(self.clock.boottime_ns)
@@ -83,6 +84,7 @@ class HeadRig:
         self.noise_bytes = 0
         self._head_options = head_options
         self._head_class = head_class
+        self._open_driver = open_driver
         self.head = PtzHead(
             config,
             HeadConnection(config.name, self._open, self.faults),
@@ -107,9 +109,11 @@ class HeadRig:
         heads = self.opened_heads[-1:]
         self.orders_at_rest_reports.append(sum(head.simulator.order_count for head in heads))
 
-    def _open(self) -> FakeHead:
+    def _open(self) -> Ptz:
         if self.open_error is not None:
             raise self.open_error
+        if self._open_driver is not None:
+            return self._open_driver(self.clock.boottime_ns)
         head = self._head_class("mast", self._head_options, self.clock.boottime_ns)
         if self.opened_heads:
             head.simulator = self.opened_heads[-1].simulator
@@ -147,8 +151,8 @@ class HeadRig:
     def active_fault_codes(self) -> set[str]:
         return {fault.code for fault in self.faults.active()}
 
-    def store_preset(self, name: str, pose: Pose) -> None:
+    def store_preset(self, name: str, pose: Pose, number: int | None = None) -> None:
         """A preset, without going there."""
         self.head._preset_store.save(
-            Preset(name=name, pose=pose, number=None, stored_time="", stored_by="test")
+            Preset(name=name, pose=pose, number=number, stored_time="", stored_by="test")
         )

@@ -1,6 +1,8 @@
 """agent.ptz.head: motion never outlives its lease, whatever happens; and position reports."""
 
 import re
+import socket
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +16,11 @@ from agent.ptz.head_stage import LEAVE_SECTOR_AFTER_S
 from agent.ptz.requests import AbsoluteMove, ContinuousMove, GotoPreset, HeadState, MoveRequest
 from drivers.contracts import Pose, PtzPosition, Range, Velocity
 from drivers.errors import DriverError, DriverErrorKind
+from drivers.pelco_codec import STOP_MOTION, AddressedMessage, encode_frame
+from drivers.pelco_head import STOP_REPEATS
+from drivers.pelco_options import ReferencePreset
+from drivers.ptz import pelco_d
+from drivers.serial_bus import BUSES
 from simulation.heads.head_simulator import NO_FAULT, InjectedFault
 from simulation.ptz.fake import FakeHead
 from tests.parts.head_rig import (
@@ -26,6 +33,7 @@ from tests.parts.head_rig import (
     HeadRig,
     ReckoningHead,
 )
+from tests.whole.report.reporting_box import wait_until
 
 STOPPING_S = 0.25 + 0.04 + 2 * STAGE_INTERVAL_S
 """The body's ramp and lag, and the turns in which the stage finds that something is over."""
@@ -211,6 +219,56 @@ def test_a_line_cut_during_a_move_is_reopened_and_the_head_stopped(
     assert rig.speed == 0
     assert rig.active_fault_codes() == set()
     assert rig.head.health().reconnects == 1
+
+
+@pytest.mark.raises_fault("PTZ-01")
+def test_a_stop_that_a_serial_server_never_took_is_sent_again_when_the_line_is_back(
+    tmp_path: Path,
+) -> None:
+    stop = STOP_REPEATS * encode_frame("D", AddressedMessage(address=1, message=STOP_MOTION))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        options = pelco_d.Options(
+            port=f"socket://127.0.0.1:{server.getsockname()[1]}",
+            baud=115200,
+            tilt_deg=Range(low=-90, high=20),
+            pan_max_deg_s=40,
+            tilt_max_deg_s=20,
+            presets=1,
+            preset_deg_s=40,
+            reference_presets=(ReferencePreset(preset=1, pan_deg=0, tilt_deg=0),),
+        )
+        rig = HeadRig(tmp_path, open_driver=lambda clock: pelco_d.open_ptz("mast", options, clock))
+        rig.start()
+        link, _ = server.accept()
+        assert link.recv(len(stop), socket.MSG_WAITALL) == stop
+        rig.store_preset("crossing", Pose(pan_deg=0, tilt_deg=0), number=1)
+        rig.head.move(GotoPreset(preset="crossing"), ANNA)
+        rig.advance_s(20)
+        rig.head.move(RIGHT, ANNA)
+        rig.advance_s(10)
+        assert not rig.head.state().moving
+        assert not rig.head.connection.stop_pending
+        assert position_error_deg(rig) < 60
+        # The server reads nothing more: the stop is lost with the connection.
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        link.close()
+        wait_until(lambda: not BUSES.health()[0].is_open)
+        rig.advance_s(11)
+        assert rig.head.health().reconnects == 1
+        assert position_error_deg(rig) == 180
+        assert not rig.head.connection.stop_pending
+        # The lost driver ends with a stop, on a connection of its own; the new one begins with a stop.
+        with server.accept()[0] as first, server.accept()[0] as second:
+            assert first.recv(len(stop), socket.MSG_WAITALL) == stop
+            assert second.recv(len(stop), socket.MSG_WAITALL) == stop
+            assert rig.active_fault_codes() == set()
+            rig.stage.close()
+
+
+def position_error_deg(rig: HeadRig) -> float:
+    position = rig.head.state().position
+    assert position is not None
+    return position.error_deg
 
 
 @pytest.mark.raises_fault("PTZ-03")
