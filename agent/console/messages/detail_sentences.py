@@ -174,6 +174,7 @@ DETAILS = (
     Message("sends a picture of {count} bytes", count=_ANY),
     Message("no H.264 encoder for {size}", size=_ANY),
     Message("its decoder sends a wrong size"),
+    Message("the line was lost"),
     Message("stalls, and its reading cannot be ended"),
     Message("its decoder hangs"),
     Message("cannot decode {codec} here; allowed: {allowed}", codec=_ANY, allowed=_ANY),
