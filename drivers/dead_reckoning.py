@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from drivers.angles import HALF_TURN_DEG, unwrap_near_deg, wrap_deg
+from drivers.angles import HALF_TURN_DEG, wrap_deg
 from drivers.axis_reckoning import (
     AxisLimits,
     AxisState,
@@ -26,6 +26,7 @@ from drivers.axis_reckoning import (
     position_interval,
 )
 from drivers.contracts import Pose, PtzPosition, Range
+from drivers.pan_range import unwrap_pan_deg
 
 REPEATABILITY_DEG = 0.5
 """How well a head finds an end stop or a preset again; makers promise 0.1 to 0.5 degrees."""
@@ -180,9 +181,9 @@ class DeadReckoning:
 
 def _exact_pose(pose: Pose, pan: Range | None) -> PoseInterval:
     """Return the intervals of a pose; the pan in the turn that its range is in."""
-    middle_deg = pan.middle if pan else 0.0
+    pan_deg = wrap_deg(pose.pan_deg) if pan is None else unwrap_pan_deg(pose.pan_deg, pan)
     return PoseInterval(
-        pan=exact_position(unwrap_near_deg(pose.pan_deg, middle_deg)),
+        pan=exact_position(pan_deg),
         tilt=exact_position(pose.tilt_deg),
         zoom=exact_position(pose.zoom),
     )

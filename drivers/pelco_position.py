@@ -3,9 +3,10 @@
 import math
 from collections.abc import Mapping
 
-from drivers.angles import unwrap_near_deg, wrap_deg
+from drivers.angles import wrap_deg
 from drivers.contracts import FRACTION, Pose, Range
 from drivers.media import NS_PER_S
+from drivers.pan_range import nearest_pan_deg, unwrap_pan_deg
 from drivers.pelco_codec import FULL_CIRCLE, STOP_MOTION, PelcoAxis, PelcoMotion
 from drivers.pelco_options import PelcoOptions
 
@@ -47,11 +48,8 @@ def to_counts(pose: Pose, options: PelcoOptions) -> dict[PelcoAxis, int]:
 
 def clamp_pose(pose: Pose, options: PelcoOptions) -> Pose:
     """Return the nearest pose that the head can take."""
-    pan_deg = pose.pan_deg
-    if options.pan_deg is not None:
-        pan_deg = options.pan_deg.clamp(unwrap_near_deg(pan_deg, options.pan_deg.middle))
     return Pose(
-        pan_deg=wrap_deg(pan_deg),
+        pan_deg=nearest_pan_deg(pose.pan_deg, options.pan_deg),
         tilt_deg=options.tilt_deg.clamp(pose.tilt_deg),
         zoom=FRACTION.clamp(pose.zoom),
     )
@@ -113,11 +111,9 @@ class PelcoArrivalDetector:
         """Return whether every moving axis is at its end."""
         motion, options = self._motion, self._options
         pan = options.pan_deg
-        middle = pan.middle if pan else 0.0
+        pan_deg = pose.pan_deg if pan is None else unwrap_pan_deg(pose.pan_deg, pan)
         return motion.focus == 0 and (
-            _is_at_limit(
-                motion.pan, unwrap_near_deg(pose.pan_deg, middle), pan, ARRIVAL_TOLERANCE_DEG
-            )
+            _is_at_limit(motion.pan, pan_deg, pan, ARRIVAL_TOLERANCE_DEG)
             and _is_at_limit(motion.tilt, pose.tilt_deg, options.tilt_deg, ARRIVAL_TOLERANCE_DEG)
             and _is_at_limit(motion.zoom, pose.zoom, FRACTION, ZOOM_TOLERANCE)
         )

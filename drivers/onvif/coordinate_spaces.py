@@ -14,6 +14,7 @@ import msgspec
 from drivers.angles import wrap_deg
 from drivers.contracts import FRACTION, SIGNED_FRACTION, Aux, Pose, Range, Velocity
 from drivers.onvif.operations import PtzNode, PtzSpace, PtzVector
+from drivers.pan_range import unwrap_pan_deg
 
 _PAN_TILT = "http://www.onvif.org/ver10/tptz/PanTiltSpaces/"
 _ZOOM = "http://www.onvif.org/ver10/tptz/ZoomSpaces/"
@@ -58,6 +59,11 @@ class PositionSpace(msgspec.Struct, frozen=True, kw_only=True):
     uri: str
     pan: AxisScale
     tilt: AxisScale
+
+    def pan_to_raw(self, pan_deg: float) -> float:
+        """Convert the pan of a pose to the space's number, in the turn of its range and clamped to it."""
+        ends = (self.pan.low_value, self.pan.high_value)
+        return self.pan.to_raw(unwrap_pan_deg(pan_deg, Range(low=min(ends), high=max(ends))))
 
 
 class VelocitySpace(msgspec.Struct, frozen=True, kw_only=True):
@@ -212,7 +218,7 @@ def to_ptz_vector(position_space: PositionSpace, pose: Pose, *, zoom: bool) -> d
     """Convert a pose to a `tt:PTZVector`, clamped to the head's range."""
     vector: dict[str, Any] = {
         "PanTilt": {
-            "x": position_space.pan.to_raw(pose.pan_deg),
+            "x": position_space.pan_to_raw(pose.pan_deg),
             "y": position_space.tilt.to_raw(pose.tilt_deg),
             "space": position_space.uri,
         }
@@ -225,7 +231,7 @@ def to_ptz_vector(position_space: PositionSpace, pose: Pose, *, zoom: bool) -> d
 def nearest_pose(position_space: PositionSpace, pose: Pose) -> Pose:
     """Return the nearest pose that the head can take."""
     return Pose(
-        pan_deg=wrap_deg(position_space.pan.from_raw(position_space.pan.to_raw(pose.pan_deg))),
+        pan_deg=wrap_deg(position_space.pan.from_raw(position_space.pan_to_raw(pose.pan_deg))),
         tilt_deg=position_space.tilt.from_raw(position_space.tilt.to_raw(pose.tilt_deg)),
         zoom=pose.zoom,
     )

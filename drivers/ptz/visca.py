@@ -21,10 +21,11 @@ import threading
 from collections.abc import Callable
 
 from drivers import visca_codec as visca
-from drivers.angles import unwrap_near_deg, wrap_deg
+from drivers.angles import wrap_deg
 from drivers.contracts import FRACTION, Aux, Pose, PtzCapabilities, PtzPosition, Velocity
 from drivers.errors import DriverError
 from drivers.media import NS_PER_S
+from drivers.pan_range import unwrap_pan_deg
 from drivers.ptz_checks import check_aux, check_pose, check_preset, check_velocity
 from drivers.visca_models import nearest_step
 from drivers.visca_options import Options
@@ -110,7 +111,7 @@ class ViscaHead:
         """Begin to go to a pose."""
         check_pose(self._display_name, self._capabilities, pose)
         address, specs = self._address, self._specs
-        pan_deg = specs.pan_deg.clamp(unwrap_near_deg(pose.pan_deg, 0.0))
+        pan_deg = specs.pan_deg.clamp(unwrap_pan_deg(pose.pan_deg, specs.pan_deg))
         tilt_deg = specs.tilt_deg.clamp(pose.tilt_deg)
         absolute = visca.pan_tilt_absolute(
             address,

@@ -15,6 +15,7 @@ import msgspec
 from drivers.angles import unwrap_near_deg, wrap_deg
 from drivers.contracts import Aux, Pose, Range, Velocity
 from drivers.media import NS_PER_S
+from drivers.pan_range import unwrap_pan_deg
 from simulation.heads.motion_profile import (
     AxisPoint,
     MotionProfile,
@@ -213,7 +214,10 @@ class HeadSimulator:
         self.move(t_ns, Velocity())
 
     def goto(self, t_ns: int, pose: Pose, speed: float = 1.0) -> None:
-        """Send pan, tilt and zoom to a pose at a share of the top speed, by the shorter way."""
+        """Send pan, tilt and zoom to a pose at a share of the top speed.
+
+        Without end stops the pan takes the shorter way.
+        """
         self.apply_orders(
             t_ns,
             {
@@ -299,8 +303,13 @@ class HeadSimulator:
             speed = min(max(order.speed, -top_speed), top_speed) * fault.slow
             return plan_velocity(limits, begin_ns, point, speed)
         target = order.target
-        if axis == "pan" and self.mechanics.pan_deg is None:
-            target = unwrap_near_deg(target, point.position)
+        if axis == "pan":
+            pan_range = self.mechanics.pan_deg
+            target = (
+                unwrap_near_deg(target, point.position)
+                if pan_range is None
+                else unwrap_pan_deg(target, pan_range)
+            )
         return plan_move(limits, begin_ns, point, target, top_speed * order.speed * fault.slow)
 
     def _top_speed(self, axis: AxisName) -> float:

@@ -11,6 +11,7 @@ from agent.base.errors import UserError
 from agent.commands.local_command import run_command
 from agent.gpio.gpio_command import GpioResult
 from agent.ptz.ptz_args import (
+    HeadInfo,
     HeadPosition,
     PtzDeletePresetArgs,
     PtzGotoArgs,
@@ -36,6 +37,12 @@ def agent(rig: ConsoleRig) -> Iterator[RecordingAgent]:
     agent = RecordingAgent(rig.state_dir, rig.clock)
     with agent.running():
         yield agent
+
+
+def head_with_pan(pan_deg: Range) -> HeadInfo:
+    assert HEAD.capabilities is not None
+    capabilities = msgspec.structs.replace(HEAD.capabilities, pan_deg=pan_deg)
+    return msgspec.structs.replace(HEAD, capabilities=capabilities)
 
 
 @pytest.mark.usefixtures("agent")
@@ -121,6 +128,28 @@ def test_degrees_that_the_head_cannot_reach_are_refused_with_its_range(
     rig: ConsoleRig, agent: RecordingAgent, line: str, said: str
 ) -> None:
     assert f"\n{said}\n" in rig.run_logged_in(line)
+    assert [args for _, args in agent.commands] == [PtzStatusArgs(head="mast")]
+
+
+@pytest.mark.parametrize(
+    ("line", "pan_deg"),
+    [("-90", -90), ("270", -90), ("-5", -5), ("355", -5), ("0", 0), ("190", -170), ("180", 180)],
+)
+def test_a_pan_is_typed_as_it_is_reported_or_in_the_turn_of_the_range(
+    rig: ConsoleRig, agent: RecordingAgent, line: str, pan_deg: float
+) -> None:
+    agent.head = head_with_pan(Range(low=0, high=355))
+    rig.run_logged_in(f"ptz goto {line} 0")
+    expected = PtzGotoArgs(head="mast", pan_deg=pan_deg, tilt_deg=0, zoom=0.25)
+    assert agent.commands[-1] == ("ptz", expected)
+
+
+@pytest.mark.parametrize("typed", ["-4", "356", "-181", "x"])
+def test_a_pan_beyond_a_range_across_180_degrees_is_refused(
+    rig: ConsoleRig, agent: RecordingAgent, typed: str
+) -> None:
+    agent.head = head_with_pan(Range(low=0, high=355))
+    assert f"\npan {typed}: allowed: 0 to 355\n" in rig.run_logged_in(f"ptz goto {typed} 0")
     assert [args for _, args in agent.commands] == [PtzStatusArgs(head="mast")]
 
 

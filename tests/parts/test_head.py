@@ -5,15 +5,20 @@ import socket
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import msgspec
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from agent.base.model import RefusalCode
 from agent.commands.requester import CommandRejected, Requester
 from agent.config.heads import FieldOfView, ForbiddenSector, RatedLife
 from agent.ptz.head_stage import LEAVE_SECTOR_AFTER_S
+from agent.ptz.motion.forbidden_sectors import first_visible_sector, swept_area
 from agent.ptz.requests import AbsoluteMove, ContinuousMove, GotoPreset, HeadState, MoveRequest
+from drivers.angles import wrap_deg
 from drivers.contracts import Pose, PtzPosition, Range, Velocity
 from drivers.errors import DriverError, DriverErrorKind
 from drivers.pelco_codec import STOP_MOTION, AddressedMessage, encode_frame
@@ -344,6 +349,81 @@ def test_a_head_moves_to_its_target(
     assert state.settled
     assert state.error is None
     assert rig.active_fault_codes() == set()
+
+
+ACROSS_THE_BACK = msgspec.structs.replace(HEAD_OPTIONS, pan_deg=Range(low=0, high=355))
+
+
+def mechanical_pan_deg(rig: HeadRig) -> float:
+    """The pan of the body, continuous from end stop to end stop."""
+    return rig.opened_heads[-1].simulator.state_at(rig.clock.now_ns).pan_deg
+
+
+@pytest.mark.parametrize("kind", [FakeHead, ReckoningHead])
+@pytest.mark.parametrize(
+    ("targets", "rest_deg"),
+    [
+        ((-90.0,), 270),
+        ((-170.0,), 190),
+        ((180.0,), 180),
+        ((-70.0, 100.0), 100),
+        ((100.0, -100.0, -20.0, 5.0), 5),
+        ((-70.0, -2.0), 0),
+        ((-4.0,), 355),
+    ],
+)
+def test_a_head_whose_range_reaches_across_the_back_moves_to_its_target(
+    tmp_path: Path, kind: type[FakeHead], targets: tuple[float, ...], rest_deg: float
+) -> None:
+    rig = HeadRig(tmp_path, head_options=ACROSS_THE_BACK, head_class=kind).start()
+    for pan_deg in targets:
+        rig.head.move(AbsoluteMove(pan_deg=pan_deg, tilt_deg=0), ANNA)
+        rig.advance_s(15)
+        assert rig.head.state().error is None
+    assert mechanical_pan_deg(rig) == pytest.approx(rest_deg, abs=0.5)
+    assert rig.active_fault_codes() == set()
+
+
+class PlayHead(FakeHead):
+    """A head whose pan is reported a little to the left."""
+
+    def read_position(self) -> PtzPosition:
+        position = super().read_position()
+        pan_deg = wrap_deg(position.pose.pan_deg - 0.1)
+        pose = msgspec.structs.replace(position.pose, pan_deg=pan_deg)
+        return msgspec.structs.replace(position, pose=pose, error_deg=0.2)
+
+
+@pytest.mark.parametrize(
+    ("span", "end_deg"), [(Range(low=0, high=360), 0), (Range(low=-180, high=180), 180)]
+)
+def test_a_head_that_rests_next_to_an_end_of_a_full_turn_has_arrived(
+    tmp_path: Path, span: Range, end_deg: float
+) -> None:
+    options = msgspec.structs.replace(HEAD_OPTIONS, pan_deg=span)
+    rig = HeadRig(tmp_path, head_options=options, head_class=PlayHead)
+    rig.run_stage()
+    rig.opened_heads[0].simulator.goto(rig.clock.now_ns, Pose(pan_deg=90, tilt_deg=0))
+    rig.advance_s(5)
+    rig.head.move(AbsoluteMove(pan_deg=end_deg, tilt_deg=0), ANNA)
+    rig.advance_s(12)
+    assert rig.head.state().error is None
+    assert mechanical_pan_deg(rig) == end_deg
+
+
+@pytest.mark.parametrize("kind", [FakeHead, ReckoningHead])
+def test_a_preset_across_the_back_is_recalled(tmp_path: Path, kind: type[FakeHead]) -> None:
+    rig = HeadRig(tmp_path, head_options=ACROSS_THE_BACK, head_class=kind).start()
+    rig.head.move(AbsoluteMove(pan_deg=-70, tilt_deg=0), ANNA)
+    rig.advance_s(15)
+    rig.head.set_preset("gate", ANNA, None)
+    rig.head.move(AbsoluteMove(pan_deg=50, tilt_deg=0), ANNA)
+    rig.advance_s(15)
+    assert rig.head.state().preset is None
+    rig.head.move(GotoPreset(preset="gate"), ANNA)
+    rig.advance_s(15)
+    assert mechanical_pan_deg(rig) == pytest.approx(290, abs=0.5)
+    assert rig.head.state().preset == "gate"
 
 
 def test_a_target_out_of_range_is_clamped(rig: HeadRig) -> None:
@@ -719,6 +799,99 @@ def test_a_path_leads_around_a_sector(tmp_path: Path, kind: type[ReckoningHead] 
         assert not (beside and 40 < rig.pose.pan_deg < 120)
     assert rig.pose.pan_deg == pytest.approx(150, abs=0.5)
     assert rig.active_fault_codes() == set()
+
+
+@pytest.mark.parametrize(("start_deg", "target_deg"), [(-90, 80), (80, -90), (-160, 110)])
+def test_a_path_across_the_back_leads_around_a_sector(
+    tmp_path: Path, start_deg: float, target_deg: float
+) -> None:
+    config = changed(
+        forbidden=(ForbiddenSector(name="windows", pan_deg=(140, 160), tilt_deg=(-20, 30)),),
+        fov_deg=FieldOfView(wide=20.0, tele=20.0),
+    )
+    rig = HeadRig(tmp_path, config, head_options=ACROSS_THE_BACK)
+    rig.run_stage()
+    rig.opened_heads[0].simulator.goto(rig.clock.now_ns, Pose(pan_deg=start_deg, tilt_deg=0))
+    rig.advance_s(15)
+    rig.head.move(AbsoluteMove(pan_deg=target_deg, tilt_deg=0), ANNA)
+    for _ in range(180):
+        rig.advance_s(0.1)
+        is_level = -20 - 5 < rig.pose.tilt_deg < 30 + 5
+        assert not (is_level and 130 < mechanical_pan_deg(rig) < 170)
+    assert mechanical_pan_deg(rig) == pytest.approx(target_deg % 360, abs=0.5)
+
+
+SPANS = st.builds(
+    lambda low, width_deg: Range(low=low, high=low + width_deg),
+    st.floats(-360, 180),
+    st.floats(30, 360),
+)
+
+
+@settings(max_examples=30)
+@given(
+    kind=st.sampled_from([FakeHead, ReckoningHead]),
+    span=SPANS,
+    start=st.floats(0.02, 0.98),
+    target=st.floats(0.02, 0.98),
+    sector_deg=st.none() | st.tuples(st.integers(-180, 180), st.integers(5, 60)),
+)
+def test_in_any_range_a_head_arrives_and_its_picture_shows_no_sector(
+    kind: type[FakeHead],
+    span: Range,
+    start: float,
+    target: float,
+    sector_deg: tuple[int, int] | None,
+) -> None:
+    sectors: tuple[ForbiddenSector, ...] = ()
+    if sector_deg is not None:
+        pans = (sector_deg[0], wrap_deg(sum(sector_deg)))
+        sectors = (ForbiddenSector(name="windows", pan_deg=pans, tilt_deg=(-20, 30)),)
+    fov = FieldOfView(wide=20.0, tele=20.0)
+    start_deg, target_deg = (span.low + share * (span.high - span.low) for share in (start, target))
+
+    def is_visible(pose: Pose, margin_deg: float) -> bool:
+        return first_visible_sector(swept_area(pose), sectors, fov, margin_deg) is not None
+
+    start_pose = Pose(pan_deg=wrap_deg(start_deg), tilt_deg=0)
+    assume(not is_visible(start_pose, ReckoningHead.error_deg))
+    with TemporaryDirectory() as folder:
+        options = msgspec.structs.replace(HEAD_OPTIONS, pan_deg=span)
+        config = changed(forbidden=sectors, fov_deg=fov)
+        rig = HeadRig(Path(folder), config, head_options=options, head_class=kind)
+        rig.run_stage()
+        rig.opened_heads[0].simulator.goto(rig.clock.now_ns, start_pose)
+        rig.advance_s(15)
+        assert mechanical_pan_deg(rig) == pytest.approx(start_deg, abs=0.01)
+        is_blocked = False
+        try:
+            rig.head.move(AbsoluteMove(pan_deg=wrap_deg(target_deg), tilt_deg=0), ANNA)
+        except CommandRejected as rejection:
+            is_blocked = rejection.code == "forbidden"
+        for _ in range(200):
+            rig.advance_s(0.1)
+            assert not is_visible(rig.pose, 0.0)
+            if kind is ReckoningHead and sectors:
+                # The servo may not come as near to a sector as the path does.
+                is_blocked = is_blocked or rig.head.state().error is not None
+        assert is_blocked or mechanical_pan_deg(rig) == pytest.approx(target_deg, abs=1.5)
+
+
+@pytest.mark.parametrize(
+    ("here_deg", "sector", "exit_deg"), [(-170, (160, -165), 195), (-6, (-20, 10), 340)]
+)
+def test_a_head_leaves_a_sector_across_the_back_within_its_range(
+    tmp_path: Path, here_deg: float, sector: tuple[float, float], exit_deg: float
+) -> None:
+    config = changed(forbidden=(ForbiddenSector(name="here", pan_deg=sector),))
+    rig = HeadRig(tmp_path, config, head_options=ACROSS_THE_BACK)
+    rig.run_stage()
+    rig.opened_heads[0].simulator.goto(rig.clock.now_ns, Pose(pan_deg=here_deg, tilt_deg=0))
+    rig.head.acquire(ANNA)
+    rig.advance_s(LEAVE_SECTOR_AFTER_S + 20)
+    assert mechanical_pan_deg(rig) == pytest.approx(exit_deg, abs=2)
+    assert not sector[0] <= rig.pose.pan_deg <= sector[1]
+    assert rig.speed == 0
 
 
 class TellsLate(FakeHead):

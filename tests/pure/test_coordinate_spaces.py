@@ -21,6 +21,7 @@ from drivers.onvif.coordinate_spaces import (
     GENERIC_POSITION,
     GENERIC_VELOCITY,
     from_ptz_vector,
+    nearest_pose,
     position_spaces,
     read_node,
     read_vector,
@@ -89,7 +90,7 @@ def test_a_pose_survives_conversion_to_a_coordinate_space(
 
 @pytest.mark.parametrize(
     ("pan_deg", "tilt_deg", "x", "y"),
-    [(0, 30, 0, 0), (170, 90, 1, 1), (-170, -30, -1, -1), (85, 0, 0.5, -0.5), (500, -99, 1, -1)],
+    [(0, 30, 0, 0), (170, 90, 1, 1), (-170, -30, -1, -1), (85, 0, 0.5, -0.5), (175, -99, 1, -1)],
 )
 def test_normalized_positions_scale_to_the_declared_degrees(
     pan_deg: float, tilt_deg: float, x: float, y: float
@@ -98,6 +99,31 @@ def test_normalized_positions_scale_to_the_declared_degrees(
     reported = to_ptz_vector(place, Pose(pan_deg=pan_deg, tilt_deg=tilt_deg), zoom=False)["PanTilt"]
     assert (reported["x"], reported["y"]) == pytest.approx((x, y))
     assert reported["space"] == GENERIC_POSITION
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "pan_deg", "x", "nearest_deg"),
+    [
+        (0, 360, -90, 0.5, -90),
+        (0, 360, 0, -1, 0),
+        (0, 360, 180, 0, 180),
+        (0, 355, -90, 270 / 355 * 2 - 1, -90),
+        (0, 355, -2, -1, 0),
+        (0, 355, -4, 1, -5),
+        (355, 0, -90, 1 - 270 / 355 * 2, -90),
+        (-300, 10, 100, -260 / 310 * 2 + 1 - 20 / 310, 100),
+    ],
+)
+def test_a_range_across_180_degrees_is_no_limit(
+    low: float, high: float, pan_deg: float, x: float, nearest_deg: float
+) -> None:
+    known = position_spaces(node((GENERIC_POSITION,), ()), Range(low=low, high=high), TILT)
+    pose = Pose(pan_deg=pan_deg, tilt_deg=0)
+    sent = to_ptz_vector(known[0], pose, zoom=False)
+    assert sent["PanTilt"]["x"] == pytest.approx(x)
+    expected = Pose(pan_deg=pytest.approx(nearest_deg), tilt_deg=pytest.approx(0))  # type: ignore[arg-type]
+    assert nearest_pose(known[0], pose) == expected
+    assert from_ptz_vector(known, vector(sent)) == expected
 
 
 def test_degrees_reported_by_the_camera_need_no_declaration() -> None:

@@ -81,6 +81,14 @@ def test_a_reference_behind_the_camera_is_in_the_wrapped_range() -> None:
     assert reckoned.position_at(62 * S).pose.pan_deg == -70
 
 
+def test_a_reference_at_an_end_of_a_full_turn_is_in_the_range_as_it_is() -> None:
+    built = HeadMechanics(pan_deg=Range(low=0, high=360))
+    reckoned = reckoning(built, home=Pose(pan_deg=0, tilt_deg=0))
+    reckoned.on_goto_preset(1, TOPS, 0)
+    reckoned.on_move((10.0, 0.0, 0.0), 60 * S)
+    assert reckoned.position_at(62 * S).pose.pan_deg == 20
+
+
 def test_its_error_grows_with_the_time_of_motion_and_not_with_rest() -> None:
     reckoned = brought_home()
     errors = [reckoned.position_at(60 * S).error_deg]

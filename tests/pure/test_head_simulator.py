@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from drivers.angles import unwrap_near_deg, wrap_deg
 from drivers.contracts import Pose, Range, Velocity
 from drivers.media import NS_PER_S
+from drivers.pan_range import nearest_pan_deg, unwrap_pan_deg
 from simulation.heads.head_simulator import (
     NO_FAULT,
     HeadMechanics,
@@ -87,6 +88,15 @@ def test_an_endless_head_turns_without_limit_and_takes_the_shorter_way() -> None
     assert after(head, 20).pan_deg == pytest.approx(630)
     head.goto(ns(20), Pose(pan_deg=100, tilt_deg=0))
     assert after(head, 30).pan_deg == pytest.approx(460)
+
+
+@pytest.mark.parametrize(
+    ("pan_deg", "rest_deg"), [(-90, 270), (-170, 190), (100, 100), (-2, 0), (-4, 355)]
+)
+def test_a_pose_is_in_the_turn_of_the_range(pan_deg: float, rest_deg: float) -> None:
+    head = HeadSimulator(HeadMechanics(pan_deg=Range(low=0, high=355)))
+    head.goto(0, Pose(pan_deg=pan_deg, tilt_deg=0))
+    assert after(head, 20).pan_deg == rest_deg
 
 
 def test_a_goto_arrives_in_the_time_of_a_trapezoid_and_is_at_rest_there() -> None:
@@ -235,6 +245,23 @@ def test_an_axis_that_leaves_its_stop_and_turns_back_is_held_again() -> None:
     assert course.at(ns(0.5)).position == pytest.approx(8.75)
     assert course.at(ns(1.001)) == AxisPoint(position=10, speed=0)
     assert course.end_ns == ns(1)
+
+
+@given(low=st.floats(-720, 720), width=st.floats(1, 360), pan_deg=st.floats(-180, 180))
+def test_a_pan_is_unwrapped_into_its_range(low: float, width: float, pan_deg: float) -> None:
+    span = Range(low=low, high=low + width)
+    unwrapped = unwrap_pan_deg(pan_deg, span)
+    assert abs(wrap_deg(unwrapped - pan_deg)) < 1e-9
+    turns = [unwrapped + turn * 360 for turn in (-1, 0, 1)]
+    assert (span.low <= unwrapped <= span.high) or not any(
+        span.low + 1e-9 < other < span.high - 1e-9 for other in turns
+    )
+    # What is out of the range is nearest to the end that it is clamped to.
+    nearest = nearest_pan_deg(pan_deg, span)
+    assert -180 < nearest <= 180
+    ends = [abs(wrap_deg(pan_deg - end)) for end in (span.low, span.high)]
+    away_deg = abs(wrap_deg(pan_deg - nearest))
+    assert away_deg <= (0 if span.low <= unwrapped <= span.high else min(ends)) + 1e-9
 
 
 @given(st.floats(-2000, 2000), st.floats(-2000, 2000))

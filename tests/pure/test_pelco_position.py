@@ -84,6 +84,15 @@ def test_a_range_across_180_degrees_is_not_a_limit() -> None:
     assert to_counts(Pose(pan_deg=-2, tilt_deg=0), endless)["pan"] == 35800
 
 
+@pytest.mark.parametrize("end_deg", [0, 355])
+def test_a_motion_across_180_degrees_lasts_until_its_end_stop(end_deg: int) -> None:
+    pursuit = PelcoArrivalDetector(options(pan_deg={"low": 0, "high": 355}))
+    pursuit.on_move(PelcoMotion(pan=5 if end_deg else -5), 0)
+    for pan_deg in (-178, 178, 355 - end_deg):
+        assert pursuit.is_moving(Pose(pan_deg=wrap_deg(pan_deg), tilt_deg=0), S)
+    assert not pursuit.is_moving(Pose(pan_deg=wrap_deg(end_deg), tilt_deg=0), 2 * S)
+
+
 HERE, THERE = Pose(pan_deg=0, tilt_deg=0), Pose(pan_deg=20, tilt_deg=0)
 
 

@@ -41,11 +41,16 @@ def test_an_endless_head_covers_360_degrees(config: SweepConfig, pan_deg: float)
     assert {(p.tilt_deg, p.zoom) for p in poses} == {(config.tilt_deg, config.zoom)}
 
 
-@given(config=configs, half_deg=st.floats(1, 180), share=st.floats(0, 1))
+@given(
+    config=configs,
+    half_deg=st.floats(1, 180),
+    middle_deg=st.just(0.0) | st.floats(-360, 360),
+    share=st.floats(0, 1),
+)
 def test_a_head_with_end_stops_covers_the_range_between_them(
-    config: SweepConfig, half_deg: float, share: float
+    config: SweepConfig, half_deg: float, middle_deg: float, share: float
 ) -> None:
-    ends = Range(low=-half_deg, high=half_deg)
+    ends = Range(low=middle_deg - half_deg, high=middle_deg + half_deg)
     poses = plan_sweep(ends, FOV, config)
     assert all(ends.low - 1e-9 <= p.pan_deg <= ends.high + 1e-9 for p in poses)
     seen = Direction(pan_deg=ends.low + share * (ends.high - ends.low), tilt_deg=config.tilt_deg)
@@ -65,7 +70,8 @@ def test_neighbouring_pictures_overlap_as_configured() -> None:
 
 
 def test_a_head_with_almost_360_degrees_closes_the_panorama() -> None:
-    assert len(plan_sweep(Range(low=-170, high=170), FOV, SweepConfig())) == 10
+    for ends in (Range(low=-170, high=170), Range(low=0, high=355), Range(low=0, high=360)):
+        assert len(plan_sweep(ends, FOV, SweepConfig())) == 10
     linear = plan_sweep(Range(low=-100, high=100), FOV, SweepConfig())
     assert (linear[0].pan_deg, linear[-1].pan_deg) == (-100, 100)
 

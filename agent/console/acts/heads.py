@@ -33,7 +33,9 @@ from agent.ptz.ptz_args import (
     PtzStopArgs,
     PtzStopTourArgs,
 )
+from drivers.angles import wrap_deg
 from drivers.contracts import FRACTION, Pose, Range
+from drivers.pan_range import unwrap_pan_deg
 
 JOG_S = 0.6
 """The page sends a touch again every 0.2 s: two may be lost on the way before the head stops. A key that is held is repeated
@@ -266,6 +268,21 @@ def _read_axis(axis: str, given: str | float, allowed: Range) -> float:
     )
 
 
+def _read_pan(given: str | float, pan_range: Range | None) -> float:
+    """Return a pan of the range in (-180, 180], typed so, as the head reports it, or in the turn of the range.
+
+    Raises ConsoleError as `_read_axis`.
+    """
+    allowed = pan_range or PAN_RANGE_DEG
+    typed = given if isinstance(given, str) else f"{given:.4f}"
+    pan_deg = parse_decimal(typed, PAN_RANGE_DEG.low, PAN_RANGE_DEG.high)
+    if pan_deg is not None:
+        typed_deg = unwrap_pan_deg(pan_deg, allowed)
+        if allowed.low <= typed_deg <= allowed.high:
+            return pan_deg
+    return wrap_deg(_read_axis("pan", given, allowed))
+
+
 def _view_head(context: ConsoleContext, head: str) -> HeadView:
     info = read_head(context, head)
     configured = () if context.config is None else context.config.head
@@ -300,7 +317,7 @@ def _go_to_pose(context: ConsoleContext, args: GotoArgs) -> Pose:
         )
     command = PtzGotoArgs(
         head=head,
-        pan_deg=_read_axis("pan", args.pan_deg, capabilities.pan_deg or PAN_RANGE_DEG),
+        pan_deg=_read_pan(args.pan_deg, capabilities.pan_deg),
         tilt_deg=_read_axis("tilt", args.tilt_deg, capabilities.tilt_deg),
         zoom=position.zoom if zoom is None else _read_axis("zoom", zoom, FRACTION),
     )

@@ -41,7 +41,8 @@ def plan_sweep(pan_deg: Range | None, fov: FieldOfView, config: SweepConfig) -> 
     """
     step_deg = _min_width_deg(fov, config) * (1 - config.overlap)
     count = max(1, math.ceil(360 / step_deg))
-    pans = [-180 + (index + 0.5) * 360 / count for index in range(count)]
+    middle_deg = 0.0 if pan_deg is None else pan_deg.middle
+    pans = [middle_deg - 180 + (index + 0.5) * 360 / count for index in range(count)]
     if pan_deg is not None and not pan_deg.low <= pans[0] <= pans[-1] <= pan_deg.high:
         count = 1 + math.ceil((pan_deg.high - pan_deg.low) / step_deg)
         pans = [float(pan) for pan in np.linspace(pan_deg.low, pan_deg.high, count)]
@@ -175,7 +176,7 @@ class Sweep:
         return None if self.outcome != "running" else self._go_to_pose(t_ns)
 
     def _skip_pose(self, reason: str) -> None:
-        pan_deg = self._poses[self._index].pan_deg
+        pan_deg = wrap_deg(self._poses[self._index].pan_deg)
         self.missing = (*self.missing, f"pan {pan_deg:.0f}: {reason}")
         self._advance()
 

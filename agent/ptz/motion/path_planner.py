@@ -18,8 +18,10 @@ from agent.ptz.motion.forbidden_sectors import (
     swept_area,
 )
 from agent.ptz.motion.overshoot import Overshoot
+from agent.ptz.motion.position_servo import pan_delta_deg
 from drivers.angles import wrap_deg
 from drivers.contracts import Pose, Range, Velocity
+from drivers.pan_range import nearest_pan_deg, unwrap_pan_deg
 
 MAX_LEG_DEG = 120.0
 """No leg is longer, so that an endless head cannot choose the other way round."""
@@ -77,9 +79,9 @@ class MotionBounds(msgspec.Struct, frozen=True, kw_only=True):
 
     def clamp(self, pose: Pose) -> Pose:
         """Return the pose, or the nearest that the head can reach."""
-        pan = pose.pan_deg if self.pan_deg is None else self.pan_deg.clamp(pose.pan_deg)
+        pan = nearest_pan_deg(pose.pan_deg, self.pan_deg)
         tilt = self.tilt_deg.clamp(pose.tilt_deg)
-        return msgspec.structs.replace(pose, pan_deg=wrap_deg(pan), tilt_deg=tilt)
+        return msgspec.structs.replace(pose, pan_deg=pan, tilt_deg=tilt)
 
 
 def is_direct_path_clear(start: Pose, target: Pose, bounds: MotionBounds) -> bool:
@@ -126,11 +128,15 @@ def find_exit(start: Pose, bounds: MotionBounds) -> Pose | None:
     visible = [s for s in bounds.sectors if _is_visible(swept_area(start), s, bounds)]
     others = [s for s in bounds.sectors if s not in visible]
     directions = {(1, 0), (-1, 0), (0, 1), (0, -1)}
+    # Continuous across the back, as the range is: no step leads from one end stop to the other.
+    start_pan_deg = (
+        start.pan_deg if bounds.pan_deg is None else unwrap_pan_deg(start.pan_deg, bounds.pan_deg)
+    )
     for step in range(1, int(180 / SEARCH_STEP_DEG) + 1):
         for pan, tilt in sorted(directions, reverse=True):
             distance_deg = step * SEARCH_STEP_DEG + EDGE_MARGIN_DEG
             pose = Pose(
-                pan_deg=start.pan_deg + pan * distance_deg,
+                pan_deg=start_pan_deg + pan * distance_deg,
                 tilt_deg=start.tilt_deg + tilt * distance_deg,
                 zoom=start.zoom,
             )
@@ -177,7 +183,8 @@ def _outward_velocity(velocity: Velocity, pose: Pose, bounds: MotionBounds) -> V
     exit_pose = find_exit(pose, bounds)
     if exit_pose is None:
         return None
-    pan, tilt = wrap_deg(exit_pose.pan_deg - pose.pan_deg), exit_pose.tilt_deg - pose.tilt_deg
+    pan = pan_delta_deg(pose.pan_deg, exit_pose.pan_deg, bounds.pan_deg)
+    tilt = exit_pose.tilt_deg - pose.tilt_deg
     outward = Velocity(
         pan_deg_s=velocity.pan_deg_s if pan * velocity.pan_deg_s > 0 else 0.0,
         tilt_deg_s=velocity.tilt_deg_s if tilt * velocity.tilt_deg_s > 0 else 0.0,
@@ -209,6 +216,7 @@ def _is_visible(area: SphereArea, sector: ForbiddenSector, bounds: MotionBounds)
 
 
 def _is_reachable(pose: Pose, bounds: MotionBounds) -> bool:
+    """Return whether a pose, whose pan is in the turn of the range, is between the end stops."""
     pan, tilt = bounds.pan_deg, bounds.tilt_deg
     in_pan = pan is None or pan.low <= pose.pan_deg <= pan.high
     return in_pan and tilt.low <= pose.tilt_deg <= tilt.high
@@ -217,7 +225,7 @@ def _is_reachable(pose: Pose, bounds: MotionBounds) -> bool:
 def _pan_travels(start: Pose, target: Pose, bounds: MotionBounds) -> tuple[float, ...]:
     """Return how far to turn to the right. An endless head has two ways."""
     if bounds.pan_deg is not None:
-        return (target.pan_deg - start.pan_deg,)
+        return (pan_delta_deg(start.pan_deg, target.pan_deg, bounds.pan_deg),)
     shortest = wrap_deg(target.pan_deg - start.pan_deg)
     # Both are checked: the head may choose only if both are free.
     return (

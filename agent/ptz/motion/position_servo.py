@@ -10,6 +10,7 @@ import msgspec
 
 from drivers.angles import wrap_deg
 from drivers.contracts import Pose, PtzCapabilities, Range, Velocity
+from drivers.pan_range import unwrap_pan_deg
 
 ARRIVED_DEG = 0.25
 """Nearer than this is there. It is the dead zone of positions too: so small a correction is worth
@@ -33,7 +34,9 @@ class ServoStep(msgspec.Struct, frozen=True, kw_only=True):
 
 def pan_delta_deg(from_deg: float, to_deg: float, pan_range: Range | None) -> float:
     """Return the way to the right: the shorter one, or the only one if there are end stops."""
-    return wrap_deg(to_deg - from_deg) if pan_range is None else to_deg - from_deg
+    if pan_range is None:
+        return wrap_deg(to_deg - from_deg)
+    return unwrap_pan_deg(to_deg, pan_range) - unwrap_pan_deg(from_deg, pan_range)
 
 
 def is_at_pose(
@@ -44,7 +47,8 @@ def is_at_pose(
     tolerance_zoom: float,
 ) -> bool:
     """Return whether a pose is the target, within the tolerance of each axis."""
-    pan = pan_delta_deg(pose.pan_deg, target.pan_deg, capabilities.pan_deg)
+    # The ends of a full turn are one direction, however long the way between them.
+    pan = wrap_deg(target.pan_deg - pose.pan_deg)
     zoom_differs = capabilities.zoom_ratio > 1 and abs(pose.zoom - target.zoom) > tolerance_zoom
     return (
         abs(pan) <= tolerance_deg
@@ -57,7 +61,7 @@ def has_arrived(
     pose: Pose, target: Pose, capabilities: PtzCapabilities, tolerance_deg: float = ARRIVED_DEG
 ) -> bool:
     """Return whether the servo is done: pan and tilt share the tolerance."""
-    pan = pan_delta_deg(pose.pan_deg, target.pan_deg, capabilities.pan_deg)
+    pan = wrap_deg(target.pan_deg - pose.pan_deg)
     tilt = target.tilt_deg - pose.tilt_deg
     zoom = (target.zoom - pose.zoom) if capabilities.zoom_ratio > 1 else 0.0
     return math.hypot(pan, tilt) <= tolerance_deg and abs(zoom) <= ARRIVED_ZOOM
