@@ -6,6 +6,7 @@ from typing import Literal, Protocol, runtime_checkable
 import msgspec
 
 from drivers.errors import DriverError
+from drivers.int64 import Int64
 from drivers.media import Frame, Packet, PictureArea, Polygon, StreamInfo
 
 
@@ -85,16 +86,16 @@ class CameraReadings(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     night: bool | None = None
-    exposure_us: int | None = None
+    exposure_us: Int64 | None = None
     analogue_gain: float | None = None
     lux: float | None = None
-    colour_temperature_k: int | None = None
+    colour_temperature_k: Int64 | None = None
     lens_dioptres: float | None = None
     """Focus of the lens: 1 over the distance in metres, 0 at infinity."""
-    focus_score: int | None = None
+    focus_score: Int64 | None = None
     """Sharpness of the picture, comparable within one scene; higher is sharper."""
-    dropped_frames: int = 0
-    dropped_packets: int = 0
+    dropped_frames: Int64 = 0
+    dropped_packets: Int64 = 0
 
 
 @runtime_checkable

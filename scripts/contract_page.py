@@ -22,6 +22,7 @@ _MESSAGE_PARTS = {
     "x-claims": "what is signed",
     "x-result": "`result` of the reply",
 }
+_INT64 = {"minimum": -(2**63), "maximum": 2**63 - 1}
 _LIMITS = {
     "minimum": "from {}",
     "exclusiveMinimum": "above {}",
@@ -144,6 +145,8 @@ def _type(schema: Document) -> str:
 
 
 def _limits(schema: Document) -> str:
+    if schema.items() >= _INT64.items():
+        return " of 64 bits"
     # msgspec gives a limit as an integer or as a float, by what it has made of the type before.
     words = [
         text.format(str(schema[key]).removesuffix(".0"))

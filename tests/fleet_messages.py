@@ -16,6 +16,7 @@ from agent.reporting.payloads import (
     EventMessage,
     HealthMessage,
     LostStatus,
+    Message,
     OnlineStatus,
     ReceiptMessage,
     StatusMessage,
@@ -24,6 +25,7 @@ from agent.reporting.payloads import (
     TrafficCountsMessage,
 )
 from centre.fleet.box_view import Arrival
+from centre.store import StoredArrival
 
 CONNECTED = "2026-11-03T07:41:05.250Z"
 NOW = datetime(2026, 11, 3, 12, 0, tzinfo=UTC)
@@ -212,3 +214,20 @@ def minute(
     )
     fields = {**msgspec.structs.asdict(stamp(box, epoch)), "seq": seq}
     return TrafficCountsMessage(**fields, data=data)
+
+
+def stored_arrival(message: Message, subtopic: str = "receipt/head") -> StoredArrival:
+    """Return a message as a centre stores it."""
+    payload, topic = msgspec.json.encode(message), topics.up_topic(message.box, subtopic)
+    parsed = topics.parse_up_topic(topic)
+    assert parsed is not None
+    envelope = topics.decode_envelope(parsed, payload, {})
+    assert envelope is not None
+    return StoredArrival(
+        topic=topic,
+        received=CONNECTED,
+        envelope=envelope,
+        message=message,
+        payload=payload,
+        properties_json=None,
+    )

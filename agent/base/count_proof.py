@@ -10,6 +10,7 @@ import msgspec
 
 from agent.base.sha256 import Sha256
 from agent.base.view_condition import Light
+from drivers.int64 import Int64
 
 LIGHTS: tuple[Light, ...] = get_args(Light)
 
@@ -97,8 +98,8 @@ class ValidatedCounts(
     f1: float
     f1_low: float
     f1_high: float
-    clips: int
-    crossings: int
+    clips: Int64
+    crossings: Int64
     unverifiable_share: float
     time: str
     by: str

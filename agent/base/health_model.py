@@ -11,6 +11,7 @@ from agent.base.message import MessageData, Text, decode_message
 from agent.base.model import Label
 from agent.base.view_condition import ViewCondition
 from drivers.contracts import CameraReadings
+from drivers.int64 import Int64
 
 
 class ControlHealth(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,18 +19,18 @@ class ControlHealth(msgspec.Struct, frozen=True, kw_only=True):
     newest list of revoked certificates, None if there is none.
     """
 
-    refused: dict[str, int] = {}
-    revocation_list: int | None = None
+    refused: dict[str, Int64] = {}
+    revocation_list: Int64 | None = None
 
 
 class CommandHealth(msgspec.Struct, frozen=True, kw_only=True):
     """Commands since the agent started. `dropped` are those beyond the queue's bound: without a reply."""
 
-    waiting: int
-    running: int
-    done: int
-    refused: int
-    dropped: int
+    waiting: Int64
+    running: Int64
+    done: Int64
+    refused: Int64
+    dropped: Int64
 
 
 StageState = Literal["starting", "running", "failing", "stopped"]
@@ -41,7 +42,7 @@ class StageHealth(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     state: StageState
     heartbeat_age_s: float
-    failures: int
+    failures: Int64
     last_error: str | None
 
 
@@ -76,7 +77,7 @@ class AreaDensity(msgspec.Struct, frozen=True, kw_only=True):
     kind: Literal["line", "zone"]
     name: str
     px_per_m: float
-    needed_px_per_m: dict[Label, int]
+    needed_px_per_m: dict[Label, Int64]
 
 
 class UnsupportedArea(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,9 +129,9 @@ class CameraHealth(msgspec.Struct, frozen=True, kw_only=True):
     """Frames detected per second; None if detection is off in the configuration."""
     age_s: float | None
     """Age of the last packet or frame; None before the first one."""
-    reconnects: int
-    frames_replaced: int
-    packets_dropped: int
+    reconnects: Int64
+    frames_replaced: Int64
+    packets_dropped: Int64
     last_error: str | None
     readings: CameraReadings | None = None
     """The camera's own readings of the last second; None if it reports none."""
@@ -147,7 +148,7 @@ class CameraHealth(msgspec.Struct, frozen=True, kw_only=True):
     countable_ratio: float | None = None
     """The part of the last day, or of the time since the agent started, for which counts are trusted, 0..1; None in the first
     minute, and without lines and zones."""
-    events_left_out: int = 0
+    events_left_out: Int64 = 0
     """Events, and updates of open ones, that were not sent, because there were too many of their kind in a minute."""
 
 
@@ -162,7 +163,7 @@ class DetectorHealth(msgspec.Struct, frozen=True, kw_only=True):
     """None if the model was refused, see the fault DET-01."""
     inferences_per_s: float
     inference_ms: float | None
-    tracks: int
+    tracks: Int64
     inferences_limit_per_s: float | None = None
 
 
@@ -171,13 +172,13 @@ class OutboxHealth(msgspec.Struct, frozen=True, kw_only=True):
     acknowledgements of messages that were never sent, since the agent started.
     """
 
-    depth: int
-    bytes: int
+    depth: Int64
+    bytes: Int64
     oldest_age_s: float | None
-    lost: int
+    lost: Int64
     connected: bool
     centre_listening: bool
-    refused_acks: int = 0
+    refused_acks: Int64 = 0
 
 
 class FootageHealth(msgspec.Struct, frozen=True, kw_only=True):
@@ -188,12 +189,12 @@ class FootageHealth(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     camera: str
-    segments: int
-    bytes: int
+    segments: Int64
+    bytes: Int64
     oldest_utc: str | None
-    gaps: int
-    held_bytes: int = 0
-    holds: int = 0
+    gaps: Int64
+    held_bytes: Int64 = 0
+    holds: Int64 = 0
     sealed: bool = False
 
 
@@ -209,8 +210,8 @@ class SupplyHealth(msgspec.Struct, frozen=True, kw_only=True):
     health: str | None = None
     volts: float | None = None
     amperes: float | None = None
-    charge_percent: int | None = None
-    time_to_empty_s: int | None = None
+    charge_percent: Int64 | None = None
+    time_to_empty_s: Int64 | None = None
 
 
 class Vitals(msgspec.Struct, frozen=True, kw_only=True):
@@ -222,16 +223,16 @@ class Vitals(msgspec.Struct, frozen=True, kw_only=True):
 
     soc_celsius: float | None
     load_1min: float | None
-    memory_available_bytes: int | None
-    agent_rss_bytes: int | None
-    state_free_bytes: int | None
-    state_total_bytes: int | None
+    memory_available_bytes: Int64 | None
+    agent_rss_bytes: Int64 | None
+    state_free_bytes: Int64 | None
+    state_total_bytes: Int64 | None
     """The file system of the state folder."""
-    footage_free_bytes: int | None
-    footage_total_bytes: int | None
+    footage_free_bytes: Int64 | None
+    footage_total_bytes: Int64 | None
     """The file system of the footage: the same numbers if it is that of the state folder."""
-    cores: int | None = None
-    memory_total_bytes: int | None = None
+    cores: Int64 | None = None
+    memory_total_bytes: Int64 | None = None
     cpu_pressure: float | None = None
     memory_pressure: float | None = None
     disk_pressure: float | None = None
@@ -262,7 +263,7 @@ class DiskHealth(msgspec.Struct, frozen=True, kw_only=True):
 
     device: str | None = None
     write_ms: float | None = None
-    written_bytes: int | None = None
+    written_bytes: Int64 | None = None
     written_bytes_per_day: float | None = None
     life_used: float | None = None
     reserve: Literal["normal", "warning", "urgent"] | None = None
@@ -286,13 +287,13 @@ class PortHealth(msgspec.Struct, frozen=True, kw_only=True):
     """A wired port with a carrier. The counters are since the boot; a reading that the kernel lacks is None."""
 
     name: str
-    speed_mbit_s: int | None
+    speed_mbit_s: Int64 | None
     duplex: Literal["full", "half"] | None
-    carrier_changes: int | None
-    rx_errors: int | None
-    tx_errors: int | None
-    rx_crc_errors: int | None
-    dropped: int | None
+    carrier_changes: Int64 | None
+    rx_errors: Int64 | None
+    tx_errors: Int64 | None
+    rx_crc_errors: Int64 | None
+    dropped: Int64 | None
 
 
 class LinkHealth(msgspec.Struct, frozen=True, kw_only=True):
@@ -328,7 +329,7 @@ class Degradation(msgspec.Struct, frozen=True, kw_only=True):
 
     level: DegradationLevel
     reason: str
-    since_ns: int
+    since_ns: Int64
     cause: str | None = None
 
 
@@ -350,22 +351,22 @@ class FlightSample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     seconds.
     """
 
-    t_ns: int
+    t_ns: Int64
     level: DegradationLevel = "full"
     soc_celsius: float | None = None
     under_voltage: bool | None = None
     throttled: bool | None = None
     load_1min: float | None = None
-    memory_available_bytes: int | None = None
-    agent_rss_bytes: int | None = None
+    memory_available_bytes: Int64 | None = None
+    agent_rss_bytes: Int64 | None = None
     memory_pressure: float | None = None
     disk_pressure: float | None = None
-    state_free_bytes: int | None = None
-    footage_free_bytes: int | None = None
+    state_free_bytes: Int64 | None = None
+    footage_free_bytes: Int64 | None = None
     write_ms: float | None = None
     round_trip_ms: float | None = None
     connected: bool = False
-    outbox_depth: int = 0
+    outbox_depth: Int64 = 0
     stream_fps: dict[str, float] = {}
     detect_fps: dict[str, float] = {}
     faults: tuple[str, ...] = ()
@@ -383,7 +384,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     severity: Literal["warning", "error", "critical"]
     title: str
     subject: str
-    since_ns: int
+    since_ns: Int64
     detail: str
     detail_message: MessageData | None = None
 
@@ -406,7 +407,7 @@ class PinHealth(msgspec.Struct, frozen=True, kw_only=True):
     fan: bool | None
     heater: bool | None
     relays_on: tuple[str, ...]
-    edges_dropped: int
+    edges_dropped: Int64
 
 
 class HeadHealth(msgspec.Struct, frozen=True, kw_only=True):
@@ -427,11 +428,11 @@ class HeadHealth(msgspec.Struct, frozen=True, kw_only=True):
     preset: str | None
     holder: Literal["operator", "incident", "tracking", "tour"] | None
     tour: str | None
-    reconnects: int
+    reconnects: Int64
     moved_pan_deg: float
     moved_tilt_deg: float
-    starts: int
-    reversals: int
+    starts: Int64
+    reversals: Int64
     moving_h: float
     last_error: str | None
 
@@ -443,10 +444,10 @@ class LiveHealth(msgspec.Struct, frozen=True, kw_only=True):
     the video server is slower than the looks.
     """
 
-    looks: int
-    pictures_sent: int
-    pictures_skipped: int
-    packets_dropped: int
+    looks: Int64
+    pictures_sent: Int64
+    pictures_skipped: Int64
+    packets_dropped: Int64
 
 
 class HealthReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,6 +5,8 @@ from typing import TypeAlias, overload
 
 import msgspec
 
+from drivers.int64 import Int64
+
 
 class Message:
     """An English sentence and the values of its placeholders. `str()` is the English text.
@@ -31,7 +33,7 @@ class MessageData(msgspec.Struct, frozen=True):
     """A message in JSON, from one process to another."""
 
     sentence: str
-    values: "dict[str, str | int | float | MessageData]"
+    values: "dict[str, str | Int64 | float | MessageData]"
 
 
 TextData: TypeAlias = str | MessageData

@@ -12,6 +12,7 @@ import msgspec
 
 from agent.base.count_proof import CountValidation
 from agent.base.view_condition import FlowLimit, ViewCondition, ViewLimit
+from drivers.int64 import Int64
 from drivers.media import Plane
 
 Label = Literal["person", "bicycle", "motorcycle", "car", "bus", "truck"]
@@ -146,7 +147,7 @@ class IncidentReport(msgspec.Struct, frozen=True, kw_only=True):
 
     incident: str
     state: Literal["pending", "running", "ended"]
-    revision: int
+    revision: Int64
     by: str
     role: str
     case: str | None
@@ -164,24 +165,24 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     event: str
-    rev: int
+    rev: Int64
     kind: str
     """One of the kinds that the rules and the other sources of events declare."""
     phase: EventPhase
     camera: str
-    t_ns: int
-    begin_ns: int
+    t_ns: Int64
+    begin_ns: Int64
     name: str | None = None
     """The name of the scene's zone or line, of the pin, or of the camera's own report."""
     label: Label | None = None
-    track: int | None = None
+    track: Int64 | None = None
     score: float | None = None
     box: BoundingBox | None = None
     direction: str | None = None
     """The scene's name of a line's direction, or else `forward` or `backward`."""
     position: float | None = None
     """The point at which the line was crossed: 0 at `from`, 1 at `to`."""
-    count: int | None = None
+    count: Int64 | None = None
     """The number of road users in a queue or a crowd."""
     duration_s: float | None = None
     """The duration so far, for events with a phase `end`."""
@@ -232,7 +233,7 @@ class SpeedCounts(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     v85_km_h: float | None
-    bands: dict[Label, dict[int, int]]
+    bands: dict[Label, dict[Int64, Int64]]
 
 
 class LineCounts(msgspec.Struct, frozen=True, kw_only=True):
@@ -243,7 +244,7 @@ class LineCounts(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     small: tuple[Label, ...] = ()
-    counts: dict[str, dict[Label, int]]
+    counts: dict[str, dict[Label, Int64]]
     speeds: dict[str, SpeedCounts] | msgspec.UnsetType = msgspec.UNSET
     """By direction name; unset without a calibration of the ground."""
 
@@ -254,7 +255,7 @@ class ZoneCounts(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     small: tuple[Label, ...] = ()
     mean: dict[Label, float]
-    peak: dict[Label, int]
+    peak: dict[Label, Int64]
 
 
 class FlowCounts(
@@ -270,7 +271,7 @@ class FlowCounts(
     from_camera: str | msgspec.UnsetType = msgspec.UNSET
     origin: str
     destination: str
-    counts: dict[Label, int]
+    counts: dict[Label, Int64]
     trusted: bool | msgspec.UnsetType = msgspec.UNSET
     untrusted_reasons: tuple[FlowLimit, ...] | msgspec.UnsetType = msgspec.UNSET
 
@@ -283,8 +284,8 @@ class TrafficCounts(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     camera: str
-    begin_ns: int
-    end_ns: int
+    begin_ns: Int64
+    end_ns: Int64
     observed_s: float
     trusted: bool
     untrusted_reasons: tuple[ViewLimit, ...]

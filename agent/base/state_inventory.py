@@ -77,7 +77,7 @@ class ChainEnd(msgspec.Struct, frozen=True, kw_only=True):
 class InventoryHead(msgspec.Struct, frozen=True, kw_only=True):
     """Newest line of the state inventory: its number and hash."""
 
-    revision: Annotated[int, msgspec.Meta(ge=1)]
+    revision: Annotated[int, msgspec.Meta(ge=1, le=2**53)]
     sha256: Sha256
 
 

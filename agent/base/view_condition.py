@@ -8,6 +8,8 @@ from typing import Literal, get_args
 
 import msgspec
 
+from drivers.int64 import Int64
+
 ViewState = Literal["good", "dark", "frozen", "blocked", "blurred", "moved", "glare", "low_light"]
 """The state of a view. The first that applies counts, from `dark` on.
 
@@ -74,7 +76,7 @@ class ViewCondition(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     state: ViewState
-    since_ns: int
+    since_ns: Int64
     mean_luma: float
     sharpness: float | None
     limits: tuple[ViewLimit, ...] = ()

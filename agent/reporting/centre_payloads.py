@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from agent.reporting.payloads import MAX_SEQ, SeqRange
+from agent.reporting.payloads import AckedUpto, SeqRange
 
 MAX_ALSO_RANGES = 1000
 """Of one acknowledgement. A centre sends those that it received last."""
@@ -16,7 +16,7 @@ class Ack(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     epoch: str
-    upto: Annotated[int, msgspec.Meta(ge=0, le=MAX_SEQ)]
+    upto: AckedUpto
     also: Annotated[tuple[SeqRange, ...], msgspec.Meta(max_length=MAX_ALSO_RANGES)] = ()
 
 

@@ -16,6 +16,7 @@ from agent.base.state_inventory import InventoryHead
 from agent.config.desired_config import DesiredContent
 from agent.reporting.declaration.data import DeclarationData
 from agent.reporting.rehearsal import ReportedRehearsal
+from drivers.int64 import Int64
 
 WIRE_VERSION: Literal[1] = 1
 
@@ -31,6 +32,8 @@ Utc = Annotated[
 MAX_SEQ = 2**53
 Seq = Annotated[int, msgspec.Meta(ge=1, le=MAX_SEQ)]
 """A message's number, small enough that no JSON reader rounds it: RFC 8259 section 6."""
+AckedUpto = Annotated[int, msgspec.Meta(ge=0, le=MAX_SEQ)]
+"""The number up to which all are acknowledged; 0 if none is."""
 
 
 class UtcSpan(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,8 +110,8 @@ class OnlineStatus(msgspec.Struct, frozen=True, kw_only=True, tag_field="state",
     carries: a bench.
     """
 
-    session: int
-    acked_upto: int
+    session: Int64
+    acked_upto: AckedUpto
     site: str
     public_key: str
     versions: dict[str, str]
@@ -118,7 +121,7 @@ class OnlineStatus(msgspec.Struct, frozen=True, kw_only=True, tag_field="state",
     pins: tuple[PinCapabilities, ...] = ()
     groups: tuple[str, ...] = ()
     omitted: tuple[str, ...] = ()
-    acked_upto_by_centre: dict[str, int] = {}
+    acked_upto_by_centre: dict[str, AckedUpto] = {}
     commands_authenticated: bool = False
 
 
@@ -127,13 +130,13 @@ class LostStatus(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", t
     unless the newest birth has the same epoch and session.
     """
 
-    session: int
+    session: Int64
 
 
 class StoppedStatus(msgspec.Struct, frozen=True, kw_only=True, tag_field="state", tag="stopped"):
     """The agent has stopped in order, for `reason`."""
 
-    session: int
+    session: Int64
     reason: str
 
 
@@ -146,7 +149,7 @@ class RefusedConfig(msgspec.Struct, frozen=True, kw_only=True):
     `version` is null if the message could not be read.
     """
 
-    version: int | None
+    version: Int64 | None
     digest: str | None
     time: Utc
     reasons: tuple[str, ...]
@@ -155,7 +158,7 @@ class RefusedConfig(msgspec.Struct, frozen=True, kw_only=True):
 class FetchingModel(msgspec.Struct, frozen=True, kw_only=True):
     """The progress, 0..1, of fetching `model` for a version, whose message has the SHA-256 `digest`, and the current step."""
 
-    version: int
+    version: Int64
     digest: str | None
     model: str
     progress: float
@@ -168,7 +171,7 @@ class DeferredConfig(msgspec.Struct, frozen=True, kw_only=True):
     `digest` is the SHA-256 of its message.
     """
 
-    version: int
+    version: Int64
     digest: str | None
     until: Utc
 
@@ -185,8 +188,8 @@ class ReportedConfig(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     state: Literal["in_force", "on_trial", "damaged"]
-    version: int
-    decided: int
+    version: Int64
+    decided: Int64
     digest: str | None
     since: Utc | None
     by: str | None
@@ -203,7 +206,7 @@ class ReportedContent(msgspec.Struct, frozen=True, kw_only=True):
     SHA-256 of the version's message.
     """
 
-    version: int
+    version: Int64
     digest: str | None
     content: DesiredContent
 
@@ -222,8 +225,8 @@ class LostMessages(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", 
     they are in `count` and `by_type` only.
     """
 
-    count: int
-    by_type: dict[str, int]
+    count: Int64
+    by_type: dict[str, Int64]
     ranges: tuple[SeqRange, ...]
 
 
@@ -239,9 +242,9 @@ class OutboxDamaged(
     reason: str
     quarantined_as: str
     epoch_before: str | None
-    last_seq_before: int | None
-    recovered: int
-    unreadable: int | None
+    last_seq_before: Int64 | None
+    recovered: Int64
+    unreadable: Int64 | None
 
 
 class RecordingGap(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="gap"):
@@ -329,7 +332,7 @@ class SnapshotData(msgspec.Struct, frozen=True, kw_only=True):
 
     camera: str
     sha256: str
-    size_bytes: int
+    size_bytes: Int64
     event: str | None
     """Id of its event, or null."""
     original_sha256: str | None = None

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 
 from agent.base.model import Label
+from drivers.int64 import Int64
 
 MAX_DIFFERENCES = 20
 """Of a camera: about 3 kB on the link."""
@@ -96,7 +97,7 @@ class ReportedRehearsal(msgspec.Struct, frozen=True, kw_only=True):
     `cameras` are those that are done.
     """
 
-    version: int
+    version: Int64
     digest: str
     by: str
     begin: str

@@ -306,7 +306,7 @@ def _to_event_view(data: EventData) -> EventView:
 
 
 def _to_health_view(message: HealthMessage) -> HealthView:
-    report, vitals = message.data, message.data.vitals
+    report, vitals = _without_sentences(message.data), message.data.vitals
     return HealthView(
         time=clean_text(message.time[11:19]),
         uptime_s=report.uptime_s,
@@ -318,6 +318,12 @@ def _to_health_view(message: HealthMessage) -> HealthView:
         queued=report.outbox.depth,
         lost=report.outbox.lost,
     )
+
+
+def _without_sentences(report: HealthReport) -> HealthReport:
+    """Return a report with the English details alone: a sentence of a box would be formatted, by what any box writes."""
+    faults = (msgspec.structs.replace(fault, detail_message=None) for fault in report.faults)
+    return msgspec.structs.replace(report, faults=tuple(faults))
 
 
 def _iter_cameras(report: HealthReport) -> Iterator[CameraView]:

@@ -2,15 +2,13 @@
 
 from pathlib import Path
 
-import msgspec
 import pytest
 
-from agent.reporting import topics
-from agent.reporting.payloads import Message, ReceiptMessage, StatusMessage
+from agent.reporting.payloads import ReceiptMessage, StatusMessage
 from centre.fleet.fleet_view import FleetView
 from centre.fleet.rows import detail_lines
-from centre.store import CentreStore, StoredArrival
-from tests.fleet_messages import CONNECTED, arrival, declaration, head, health, status
+from centre.store import CentreStore
+from tests.fleet_messages import arrival, head, status, stored_arrival
 
 FORK = "c" * 64
 ALARMS: dict[str, tuple[list[StatusMessage | ReceiptMessage], str | None]] = {
@@ -79,41 +77,12 @@ def test_a_retained_message_is_none_that_goes_back() -> None:
     assert "ALARM" not in str(fleet.update(status(public_key="B"), arrival(retained=True)))
 
 
-def to_arrival(message: Message, subtopic: str = "receipt/head") -> StoredArrival:
-    payload, topic = msgspec.json.encode(message), topics.up_topic(message.box, subtopic)
-    parsed = topics.parse_up_topic(topic)
-    assert parsed is not None
-    envelope = topics.decode_envelope(parsed, payload, {})
-    assert envelope is not None
-    return StoredArrival(
-        topic=topic,
-        received=CONNECTED,
-        envelope=envelope,
-        message=message,
-        payload=payload,
-        properties_json=None,
-    )
-
-
-def test_reports_that_have_no_number_ask_for_no_acknowledgement(tmp_path: Path) -> None:
-    """They come in one packet with the counts of a minute, which wait for the chain head."""
-    numbered = to_arrival(head(1, 5, seq=1))
-    reports = [to_arrival(health(), "health"), to_arrival(declaration(), "declaration")]
-    store = CentreStore.open(tmp_path / "centre.db")
-    try:
-        assert store.commit([reports[0], numbered, reports[1]], "centre") == (numbered,)
-        assert store.commit(reports, "centre") == ()
-        assert store.commit([numbered], "centre") == (numbered,), "its acknowledgement was lost"
-    finally:
-        store.close()
-
-
 def test_a_centre_compares_with_the_heads_that_it_has_stored(tmp_path: Path) -> None:
     store = CentreStore.open(tmp_path / "centre.db")
     stored = [head(number, 5, seq=seq) for seq, number in ((2, 340), (1, 330))]
     stored.append(head(7, 1, seq=1, box="pole-18"))
     for message in stored:
-        store.commit([to_arrival(message)], "centre")
+        store.commit([stored_arrival(message)], "centre")
     fleet = FleetView(store.newest_heads())
     assert fleet.ranked() == ()
     (line,) = fleet.update(head(12, 6, seq=3), arrival())

@@ -1,6 +1,8 @@
 """centre.fleet.rows and wire_text: lines of exactly the table's width, whatever a box sends."""
 
+import json
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 import pytest
@@ -9,6 +11,10 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from agent.base.count_proof import count_validation
+from agent.base.message import MessageData
+from agent.reporting.mqtt.packets import ReceivedPublish
+from agent.reporting.payloads import Message
+from centre.client import decode_received, to_json_line
 from centre.fleet.fleet_view import FleetView
 from centre.fleet.rows import (
     box_row,
@@ -33,6 +39,33 @@ HOSTILE = [
     "الرباط، شارع محمد الخامس",
     "👩‍👩‍👧‍👦 🇲🇦",
 ]
+
+HOSTILE_NUMBERS = [2**53 + 1, 2**63 - 1, -(2**63), 2**63, 2**64, -(2**64), 10**400, -(10**400)]
+FIGURES: dict[str, tuple[Message, str, tuple[str | int, ...]]] = {
+    "free for footage": (health(), "health", ("vitals", "footage_free_bytes")),
+    "free for the state": (health(), "health", ("vitals", "state_free_bytes")),
+    "temperature": (health(), "health", ("vitals", "soc_celsius")),
+    "uptime": (health(), "health", ("uptime_s",)),
+    "queued": (health(), "health", ("outbox", "depth")),
+    "stream rate": (health(), "health", ("cameras", 0, "stream_fps")),
+    "since": (health(faults=(fault(),)), "health", ("faults", 0, "since_ns")),
+    "session": (status(), "status", ("session",)),
+    "acknowledged": (status(), "status", ("acked_upto",)),
+    "track": (event(), "event/north/dwell", ("track",)),
+    "revision": (event(), "event/north/dwell", ("rev",)),
+    "counts": (minute(1), "flow/north", ("lines", 0, "counts", "forward", "car")),
+    "begin of a minute": (minute(1), "flow/north", ("begin_ns",)),
+}
+
+
+def with_number(message: Message, path: tuple[str | int, ...], number: int) -> bytes:
+    """Encode a message with another number in its data."""
+    document = json.loads(msgspec.json.encode(message))
+    node: Any = document["data"]
+    for step in path[:-1]:
+        node = node[step]
+    node[path[-1]] = number
+    return json.dumps(document).encode()
 
 
 def fleet_with(site: str) -> FleetView:
@@ -60,6 +93,39 @@ def test_a_row_has_the_width_of_the_table_and_obeys_no_text_of_a_box(width: int,
     printed = "".join([row.plain, *(line.plain for line in detail_lines(views[0]))])
     assert not {char for char in printed if not char.isprintable()} - {"\N{LEFT-TO-RIGHT MARK}"}
     assert len(printed) < 10_000
+
+
+@pytest.mark.parametrize(
+    "number", HOSTILE_NUMBERS, ids=lambda number: f"{number.bit_length()} bits"
+)
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_number_of_a_box_is_shown_or_is_outside_the_contract(name: str, number: int) -> None:
+    message, subtopic, path = FIGURES[name]
+    payload = with_number(message, path, number)
+    topic = f"vigie/v1/pole-17/up/{subtopic}"
+    received = ReceivedPublish(topic=topic, payload=payload, retained=True, properties=())
+    item = decode_received(received, NOW)
+    assert to_json_line(item)
+    assert (item.message is None) == (item.problem is not None)
+    fleet = FleetView()
+    fleet.update(status(), arrival())
+    if item.message is not None:
+        fleet.update(item.message, arrival())
+    views = fleet.ranked()
+    printed = [box_row(views[0], choose_columns(250, views), NOW), *detail_lines(views[0])]
+    assert all(line.plain.isprintable() for line in printed)
+
+
+@pytest.mark.parametrize("sentence", ["{", "{x}", "{0}", "{x.y}", "{x:9999999999}"])
+def test_a_fault_of_a_box_is_shown_in_its_own_words_and_no_sentence_of_it_is_formatted(
+    sentence: str,
+) -> None:
+    hostile = msgspec.structs.replace(fault(), detail_message=MessageData(sentence, {}))
+    fleet = FleetView()
+    fleet.update(health(faults=(hostile,)), arrival())
+    (view,) = fleet.ranked()
+    assert view.health is not None
+    assert view.health.cameras[0].words.endswith("no such device")
 
 
 def test_markup_is_shown_as_it_is() -> None:

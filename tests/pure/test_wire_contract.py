@@ -8,6 +8,7 @@ from typing import Any
 import jsonschema
 import msgspec
 import pytest
+from msgspec import inspect
 
 from agent.authority.signed_message import JwsMessage
 from agent.commands.command import build_command_struct
@@ -130,6 +131,59 @@ def test_the_decoder_refuses_every_value_that_the_schema_refuses(
             topics.UpTopic(box="pole-17", kind="event", sublevels=()),
             json.dumps(broken).encode(),
             {},
+        )
+
+
+def test_each_integer_of_a_box_fits_64_bits() -> None:
+    """A centre stores, encodes and divides them: a larger one raises OverflowError there."""
+    unbounded: list[str] = []
+    seen: set[type] = set()
+
+    def visit(node: Any, path: str) -> None:
+        if isinstance(node, inspect.IntType):
+            if node.ge is None or node.le is None:
+                unbounded.append(path)
+        elif isinstance(node, inspect.StructType):
+            if node.cls not in seen:
+                seen.add(node.cls)
+                for field in node.fields:
+                    visit(field.type, f"{node.cls.__name__}.{field.name}")
+        elif isinstance(node, inspect.Type):
+            for name in node.__struct_fields__:
+                inner = getattr(node, name)
+                for each in inner if isinstance(inner, tuple) else (inner,):
+                    visit(each, path)
+
+    visit(inspect.type_info(Message), "")
+    assert unbounded == []
+
+
+@pytest.mark.parametrize("number", [-1, 2**53 + 1, 2**63, 10**20])
+@pytest.mark.parametrize("field", ["acked_upto", "acked_upto_by_centre"])
+def test_the_floor_of_a_birth_has_the_bounds_of_a_number(field: str, number: int) -> None:
+    birth = json.loads(next(text for name, text in EXAMPLES if name == "status"))
+    birth["data"][field] = {"city": number} if field.endswith("centre") else number
+    with pytest.raises(ValueError, match=field):
+        topics.decode(
+            topics.UpTopic(box=birth["box"], kind="status", sublevels=()),
+            json.dumps(birth).encode(),
+            {},
+        )
+
+
+@pytest.mark.parametrize("size_bytes", [2**63, 10**20])
+def test_a_size_of_a_picture_fits_64_bits(size_bytes: int) -> None:
+    header = next(json.loads(text) for name, text in EXAMPLES if name == "snapshot")
+    header["data"]["size_bytes"] = size_bytes
+    properties = {
+        name: json.dumps(value) if name in ("v", "seq", "clock", "data") else value
+        for name, value in header.items()
+    }
+    with pytest.raises(ValueError, match="size_bytes"):
+        topics.decode(
+            topics.UpTopic(box=header["box"], kind="snapshot", sublevels=("north",)),
+            b"",
+            properties,
         )
 
 

@@ -4,6 +4,7 @@ import msgspec
 
 from agent.base.count_proof import CountValidation
 from agent.base.model import Label
+from drivers.int64 import Int64
 
 
 class DeclaredCamera(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,8 +34,8 @@ class DeclaredCamera(msgspec.Struct, frozen=True, kw_only=True):
     masked: bool
     retention_h: float | None
     onvif_topics: tuple[str, ...] = ()
-    rules: int = 0
-    trusted_rules: int | None = None
+    rules: Int64 = 0
+    trusted_rules: Int64 | None = None
     countable_ratio: float | None = None
     validation: tuple[CountValidation, ...] = ()
     view_of: str | None = None
@@ -90,7 +91,7 @@ class DeclarationData(msgspec.Struct, frozen=True, kw_only=True):
     detects: tuple[Label, ...]
     cameras: tuple[DeclaredCamera, ...]
     event_retention_days: float
-    max_retention_days: int
+    max_retention_days: Int64
     recipients: tuple[str, ...]
     public_key: str
     software: str
