@@ -8,6 +8,7 @@ from typing import Self
 
 import msgspec
 
+from agent.base.atomic_file import check_journal
 from agent.base.errors import UserError
 from agent.reporting import topics
 from agent.reporting.payloads import (
@@ -80,12 +81,13 @@ class CentreStore:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.executescript(_SCHEMA)
-            return cls(connection)
+            return cls(connection, file)
         except sqlite3.Error as error:
             raise UserError(f"--store {str(file)!r}: {error}") from error
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, file: Path) -> None:
         self._db = connection
+        self._path = file
         self._deduplicators: dict[BoxEpoch, Deduplicator] = {}
         self._is_outdated = True
         self._load()
@@ -97,7 +99,7 @@ class CentreStore:
     def commit(self, arrivals: Iterable[StoredArrival], centre: str) -> tuple[StoredArrival, ...]:
         """Commit messages without repeats. Return those that `centre` is to acknowledge: repeats, too, and births.
 
-        Raises: UserError if the file is locked or its disk is full or fails; then none is committed.
+        Raises: UserError if the file is locked or its disk is full or fails; then none is to be acknowledged.
         """
         try:
             if self._is_outdated:
@@ -105,15 +107,16 @@ class CentreStore:
             self._db.execute("BEGIN IMMEDIATE")
             to_ack = tuple(arrival for arrival in arrivals if self._insert(arrival, centre))
             self._db.execute("COMMIT")
+            check_journal(self._path)
         except BaseException as error:
-            # The deduplicators have counted messages that are not on the disk: until they are read again none
+            # The deduplicators have counted messages that may not be on the disk: until they are read again none
             # is acknowledged.
             self._deduplicators.clear()
             self._is_outdated = True
             with contextlib.suppress(sqlite3.Error):
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
-            if isinstance(error, sqlite3.Error):
+            if isinstance(error, sqlite3.Error | OSError):
                 raise UserError(f"--store: {error}") from error
             raise
         return to_ack

@@ -58,6 +58,21 @@ for number in range(1_000_000):
     with (folder / "footage").open("ab") as footage:
         footage.write(bytes(20_000))
 """
+CENTRE_WRITER = r"""
+import os
+import sys
+from pathlib import Path
+from centre.store import CentreStore
+from tests.fleet_messages import head, stored_arrival
+
+folder = Path(sys.argv[1])
+store = CentreStore.open(folder / "centre.db")
+for number in range(1, 1_000_000):
+    store.commit([stored_arrival(head(number, seq=number))], "centre")
+    os.write(1, b"%d\n" % number)
+    with (folder / "footage").open("ab") as footage:
+        footage.write(bytes(20_000))
+"""
 
 
 def read_chain(folder: Path) -> list[int]:
@@ -69,8 +84,18 @@ def read_commands(folder: Path) -> list[int]:
         return [int(row[0]) for row in db.execute("SELECT id FROM command ORDER BY number")]
 
 
+def read_messages(folder: Path) -> list[int]:
+    with closing(sqlite3.connect(folder / "centre.db")) as db:
+        return [int(row[0]) for row in db.execute("SELECT seq FROM message ORDER BY seq")]
+
+
 @pytest.mark.parametrize(
-    ("writer_code", "read"), [(CHAIN_WRITER, read_chain), (COMMAND_WRITER, read_commands)]
+    ("writer_code", "read"),
+    [
+        (CHAIN_WRITER, read_chain),
+        (COMMAND_WRITER, read_commands),
+        (CENTRE_WRITER, read_messages),
+    ],
 )
 def test_what_was_synced_while_the_journal_was_aborted_is_there_after_the_repair(
     tmp_path: Path, writer_code: str, read: Callable[[Path], list[int]]

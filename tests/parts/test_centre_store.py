@@ -1,12 +1,15 @@
 """centre.store: what a centre commits, and which messages it acknowledges then."""
 
+import errno
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from agent.base.errors import UserError
 from agent.reporting.mqtt.packets import ReceivedPublish
 from agent.reporting.payloads import Message
 from centre.client import decode_received
@@ -58,4 +61,22 @@ def test_a_birth_whose_floor_is_outside_the_contract_holds_up_no_other_message(
     numbered = stored_arrival(head(1, 5, seq=1))
     batch = [received_arrival(status(), **{field: floor}), numbered]
     assert store.commit(batch, "centre") == (numbered,)
+    assert store.deduplicator(BOX).build_ack().upto == 1
+
+
+def test_a_commit_whose_journal_was_aborted_is_not_acknowledged(
+    store: CentreStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbered = stored_arrival(head(1, 5, seq=1))
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    with monkeypatch.context() as aborted:
+        aborted.setattr(os, "removexattr", refuse)
+        for _ in range(2):
+            with pytest.raises(UserError, match=r"--store: .*Read-only file system"):
+                store.commit([numbered], "centre")
+            assert store.deduplicator(BOX).build_ack().upto == 0
+    assert store.commit([numbered], "centre") == (numbered,)
     assert store.deduplicator(BOX).build_ack().upto == 1
