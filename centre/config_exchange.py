@@ -3,6 +3,7 @@
 import random
 from collections import deque
 from collections.abc import Callable, Iterator
+from typing import Literal
 
 import msgspec
 
@@ -33,6 +34,8 @@ REHEARSAL_TIMEOUT_S = 1800.0
 PAUSE_TIMEOUT_S = 86_400.0
 """A box that is short of something pauses a rehearsal, by night as well."""
 
+Withdrawal = Literal["withdrawn", "stays", "replaced"]
+
 
 class ConfigExchange:
     """Publishes a version, and yields the reports about it. Runs on the caller's thread."""
@@ -45,8 +48,9 @@ class ConfigExchange:
         self._reports: deque[ReportedConfig] = deque()
         self._content: ReportedContent | None = None
         self._rehearsals: deque[ReportedRehearsal] = deque()
-        self._retained: bytes | None = None
-        """The message that the broker had retained before."""
+        self._topic_payloads: deque[bytes] = deque(maxlen=2)
+        """The newest different messages for the box, of this person and others: the one that the broker has, and the one before."""
+        self._rehearsed: bytes | None = None
         self._connection = BrokerConnection(
             broker,
             [
@@ -125,6 +129,7 @@ class ConfigExchange:
         the box refuses it, or reports nothing for REHEARSAL_TIMEOUT_S and is not paused.
         """
         digest = sha256_hex(payload)
+        self._rehearsed = payload
         self._reports.clear()
         self._rehearsals.clear()
         topic = topics.down_topic(self._box, "config")
@@ -147,26 +152,33 @@ class ConfigExchange:
                     return
                 wait_s = PAUSE_TIMEOUT_S if report.state == "paused" else REHEARSAL_TIMEOUT_S
 
-    def withdraw(self, in_force: ReportedConfig | None) -> bool:
-        """Publish the message of the version in force again, in the place of a refused one; none if no version is in force.
+    def withdraw(self, refused: bytes, report: ReportedConfig) -> Withdrawal:
+        """Publish the message of the version in force again, in the place of a refused one; an empty one if none is in force.
 
-        Return False if the broker had another message retained, or none that this person may read: then the refused one
-        stays. Raises: UserError.
+        `report` is the one of the refusal. The refused message stays if the broker had another one before it, if another
+        version is on trial meanwhile, or if this person may not read the topic. Raises: UserError.
         """
-        if in_force is None or in_force.state == "damaged":
-            return False
-        payload = b"" if in_force.digest is None else self._retained
-        if payload is None or (payload and sha256_hex(payload) != in_force.digest):
-            return False
+        if not self._topic_payloads:
+            return "stays"
+        if self._topic_payloads[-1] != refused:
+            return "replaced"
+        if report.state != "in_force":
+            return "stays"
+        before = self._topic_payloads[0] if len(self._topic_payloads) > 1 else b""
+        payload = b"" if report.digest is None else before
+        if payload and sha256_hex(payload) != report.digest:
+            return "stays"
         topic = topics.down_topic(self._box, "config")
         self._connection.send(OutgoingPublish(topic=topic, payload=payload, retained=True))
         self._connection.flush()
-        return True
+        return "withdrawn"
 
     def _on_publish(self, received: ReceivedPublish) -> None:
         if received.topic == topics.down_topic(self._box, "config"):
-            if received.retained:
-                self._retained = received.payload
+            # A rehearsal is not retained. After a reconnection the broker delivers its message again.
+            newest = self._topic_payloads[-1] if self._topic_payloads else None
+            if received.payload not in (self._rehearsed, newest):
+                self._topic_payloads.append(received.payload)
             return
         message = topics.decode_as(ConfigMessage, received.payload)
         if message is not None and message.box == self._box:

@@ -2,8 +2,8 @@
 
 In each box and epoch the numbers start at 1. A number is *received* when its message has been stored.
 It is *ackable* if it is received, named in a receipt for lost messages, or not above the floor in a
-birth message. Repeats are recognised by received numbers, because a message below the floor may still
-arrive late, and is new then.
+birth message. A message whose number was not received is new, also below the floor: it may arrive late. One whose number
+was received is a repeat, unless its id is another one: a box whose older state was put back gives numbers again.
 """
 
 from bisect import bisect_left, bisect_right
@@ -67,13 +67,16 @@ class Deduplicator:
         self._epoch = epoch
         self.received = SeqSet()
         self._ackable = SeqSet()
+        self._again = SeqSet()
+        """Received more than once."""
         self._newest: deque[int] = deque(maxlen=MAX_ACK_RANGES)
         """The numbers that arrived last, and repeats: a box sends again what it knows no acknowledgement of."""
 
     def add(self, seq: int) -> bool:
-        """Record a stored message. Return False if it is a repeat."""
+        """Record a stored message. Return False if its number was received: it is a repeat if its id was too."""
         self._newest.append(seq)
         if seq in self.received:
+            self._again.add(seq, seq)
             return False
         self.received.add(seq, seq)
         self._ackable.add(seq, seq)
@@ -101,11 +104,14 @@ class Deduplicator:
     def build_ack(self) -> Ack:
         """Return the acknowledgement for the box. Of too many ranges it has those that arrived last.
 
-        A box sends its emergencies the newest first, so that those are by no means the highest.
+        A box sends its emergencies the newest first, so that those are by no means the highest. Numbers that have just come again are
+        named too: a box whose older state was put back refuses a range beyond the last number that it has given.
         """
         upto = self._ackable.contiguous_end()
         also = self._ackable.ranges_above(upto)
         if len(also) > MAX_ACK_RANGES:
             newest = {self._ackable.range_of(seq) for seq in self._newest if seq > upto}
             also = tuple(sorted(newest, key=lambda span: span.first))
+        again = {self._again.range_of(seq) for seq in self._newest if seq in self._again}
+        also = (*sorted(again, key=lambda span: span.first), *also)
         return Ack(epoch=self._epoch, upto=upto, also=also)

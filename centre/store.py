@@ -33,7 +33,7 @@ CREATE TABLE IF NOT EXISTS message (
     received TEXT NOT NULL,
     payload BLOB NOT NULL,
     properties TEXT,
-    PRIMARY KEY (box, epoch, seq)
+    PRIMARY KEY (box, epoch, seq, id)
 );
 CREATE TABLE IF NOT EXISTS acked_floor (
     box TEXT NOT NULL, epoch TEXT NOT NULL, upto INTEGER NOT NULL, PRIMARY KEY (box, epoch)
@@ -167,7 +167,7 @@ class CentreStore:
         deduplicator = self.deduplicator(key)
         if envelope.seq is None:
             return self._store_floor(key, message, centre)
-        if deduplicator.add(envelope.seq):
+        if deduplicator.add(envelope.seq) or not self._is_stored(envelope):
             self._db.execute(
                 "INSERT OR IGNORE INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
@@ -189,6 +189,14 @@ class CentreStore:
                     [(*key_columns(key), span.first, span.last) for span in message.data.ranges],
                 )
         return True
+
+    def _is_stored(self, envelope: Envelope) -> bool:
+        """Return False of a number that the box has given again, to another message: an older state of it was put back."""
+        found = self._db.execute(
+            "SELECT 1 FROM message WHERE (box, epoch, seq, id) = (?, ?, ?, ?)",
+            (envelope.box, envelope.epoch, envelope.seq, envelope.id),
+        )
+        return found.fetchone() is not None
 
     def _store_floor(self, key: BoxEpoch, message: Message | None, centre: str) -> bool:
         if not isinstance(message, StatusMessage) or not isinstance(message.data, OnlineStatus):

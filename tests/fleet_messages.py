@@ -92,10 +92,11 @@ def head(
     box: str = "pole-17",
     epoch: str = "e",
     sha256: str = "a" * 64,
+    message_id: str = "i",
 ) -> ReceiptMessage:
     inventory = None if revision is None else InventoryHead(revision=revision, sha256="b" * 64)
     data = CustodyHead(seq=number, sha256=sha256, time=CONNECTED, inventory=inventory)
-    fields = {**msgspec.structs.asdict(stamp(box, epoch)), "seq": seq}
+    fields = {**msgspec.structs.asdict(stamp(box, epoch)), "seq": seq, "id": message_id}
     return ReceiptMessage(**fields, data=data)
 
 

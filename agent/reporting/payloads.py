@@ -344,7 +344,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
 
     `id` is a UUIDv7 and never changes. `epoch` names the outbox database and `seq` counts its
     messages from 1, without gaps except those that a receipt names; a receiver drops repeats by
-    (box, epoch, seq). `seq` is null in a status, a declaration, a configuration and a health report, which are not
+    (box, epoch, seq, id). `seq` is null in a status, a declaration, a configuration and a health report, which are not
     stored. `boot` is the kernel's boot id of the `_ns` times. `time` is when it happened.
     """
 

@@ -41,7 +41,7 @@ from centre.cli.signer_arguments import (
     save,
 )
 from centre.command_request import countersign
-from centre.config_exchange import ConfigExchange
+from centre.config_exchange import ConfigExchange, Withdrawal
 from centre.config_text import difference, merge, read_tables, to_toml
 from centre.fleet.wire_text import clean_text
 from centre.rehearsal_text import iter_beyond, iter_lines
@@ -51,8 +51,11 @@ MAX_SAVED_BYTES = 180_224
 REPORT_MARGIN_S = 120.0
 """In addition to the trial: for the restart of the agent, and a check of the whole configuration."""
 PLAIN_ROLE = "supervisor"
-_WITHDRAWN = "the broker has the version in force again, in the place of the refused one"
-_STAYS = "the refused version stays at the broker, which delivers it at each connection of the box; publish the next one"
+_WITHDRAWAL_WORDS: dict[Withdrawal, str] = {
+    "withdrawn": "the broker has the version in force again, in the place of the refused one",
+    "stays": "the refused version stays at the broker, which delivers it at each connection of the box; publish the next one",
+    "replaced": "another version has taken the place of the refused one at the broker, and was left there",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -189,12 +192,12 @@ def _run_box(args: argparse.Namespace, identity: SigningIdentity | None) -> int:
             payload = _write(args, identity, content, number, in_force)
         if args.save is not None:
             return save(args, payload, identity)
-        before, exit_code = report, 1
+        exit_code = 1
         for report in exchange.send(payload, args.confirm + REPORT_MARGIN_S):
             exit_code = _print_report(report, as_json=args.json)
-        if exit_code:
-            is_withdrawn = exchange.withdraw(before)
-            print(f"vigie: {args.box}: {_WITHDRAWN if is_withdrawn else _STAYS}", file=sys.stderr)
+            if report.refused is not None:
+                withdrawal = exchange.withdraw(payload, report)
+                print(f"vigie: {args.box}: {_WITHDRAWAL_WORDS[withdrawal]}", file=sys.stderr)
     return exit_code
 
 

@@ -1,8 +1,11 @@
 """Newest key, chain head and state inventory of one box: one that goes back is an alarm. Pure.
 
 The broker delivers a message again, and the box sends one again: an older message is none that goes back, but a newer
-one with an older head is. Of two epochs of an outbox the one that came later is the newer.
+one with an older head is. Of two epochs of an outbox the one that came later is the newer. If an older state of a box is put
+back, its outbox gives numbers again: of two messages with one epoch the one with the higher number or the newer id is the newer.
 """
+
+from collections import deque
 
 from agent.base.state_inventory import InventoryHead
 from agent.reporting.payloads import (
@@ -14,6 +17,11 @@ from agent.reporting.payloads import (
 )
 from centre.fleet.wire_text import clean_text
 
+MAX_IDS = 64
+"""A box sends again what was not acknowledged: of heads one each minute."""
+MAX_ID_CHARS = 36
+"""Of a UUIDv7. As texts they sort by their time."""
+
 
 class NewestHeads:
     """Comparison of each message with the newest one before it."""
@@ -22,6 +30,8 @@ class NewestHeads:
         self._public_key: str | None = None
         self._place: tuple[str, int] | None = None
         """Epoch and number of the newest message with a head."""
+        self._ids: deque[str] = deque(maxlen=MAX_IDS)
+        """Of the messages that were the newest, the newest last: a clock that had run ahead gives one that is newer than the next."""
         self._head: CustodyHead | None = None
         self._inventory: InventoryHead | None = None
 
@@ -31,13 +41,20 @@ class NewestHeads:
             case StatusMessage(data=OnlineStatus(public_key=public_key)):
                 return self._update_key(public_key)
             case ReceiptMessage(data=CustodyHead() as head) if message.seq is not None:
-                place = message.epoch, message.seq
-                if self._place is not None and self._place[0] == place[0] and place <= self._place:
+                place, message_id = (message.epoch, message.seq), message.id[:MAX_ID_CHARS]
+                if self._is_repeat(place, message_id):
                     return None
                 self._place = place
+                self._ids.append(message_id)
                 return self._update_head(head)
             case _:
                 return None
+
+    def _is_repeat(self, place: tuple[str, int], message_id: str) -> bool:
+        """Return True of a lower number of the epoch, unless the message is newer: an older state of the box was put back."""
+        if self._place is None or self._place[0] != place[0] or place > self._place:
+            return False
+        return message_id in self._ids or message_id < self._ids[-1]
 
     def _update_key(self, public_key: str) -> str | None:
         before, self._public_key = self._public_key, public_key

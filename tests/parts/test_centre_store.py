@@ -13,7 +13,7 @@ from agent.base.errors import UserError
 from agent.reporting.mqtt.packets import ReceivedPublish
 from agent.reporting.payloads import Message
 from centre.client import decode_received
-from centre.store import BoxEpoch, CentreStore, StoredArrival
+from centre.store import BoxEpoch, CentreStore, StoredArrival, read_received
 from tests.fleet_messages import NOW, declaration, head, health, status, stored_arrival
 
 BOX = BoxEpoch("pole-17", "e")
@@ -80,3 +80,17 @@ def test_a_commit_whose_journal_was_aborted_is_not_acknowledged(
             assert store.deduplicator(BOX).build_ack().upto == 0
     assert store.commit([numbered], "centre") == (numbered,)
     assert store.deduplicator(BOX).build_ack().upto == 1
+
+
+def test_a_number_that_a_box_has_given_again_is_stored_and_a_repeat_is_not(tmp_path: Path) -> None:
+    """An older state of the box was put back, with its outbox: the same epoch, and other messages under its numbers."""
+    first = stored_arrival(head(1, 5, seq=1, message_id="before"))
+    again = stored_arrival(head(1, 5, seq=1, message_id="after"))
+    for _ in range(2):
+        store = CentreStore.open(tmp_path / "centre.db")
+        for arrival in (first, first, again, again, first):
+            assert store.commit([arrival], "centre") == (arrival,)
+        assert store.deduplicator(BOX).build_ack().upto == 1
+        store.close()
+    received = list(read_received(tmp_path / "centre.db", first.topic))
+    assert sorted(payload for _, payload in received) == sorted((first.payload, again.payload))

@@ -18,6 +18,30 @@ ALARMS: dict[str, tuple[list[StatusMessage | ReceiptMessage], str | None]] = {
         [head(10, 5, seq=1), head(12, 6, seq=2), head(10, 5, seq=1)],
         None,
     ),
+    "an older message comes again, of a clock that ran ahead": (
+        [
+            head(10, 5, seq=1, message_id="2030"),
+            head(12, 6, seq=2, message_id="2026"),
+            head(10, 5, seq=1, message_id="2030"),
+        ],
+        None,
+    ),
+    "a message from before the first one comes late": (
+        [head(12, 6, seq=2, message_id="2026-2"), head(10, 5, seq=1, message_id="2026-1")],
+        None,
+    ),
+    "an older state was put back as a whole": (
+        [
+            head(340, 9, seq=7, message_id="2026-1"),
+            head(12, 3, seq=3, message_id="2026-2"),
+            head(13, 3, seq=4, message_id="2026-3"),
+        ],
+        "custody log went back: receipt 12 after 340",
+    ),
+    "an older state was put back, up to the same number": (
+        [head(340, 9, seq=7, message_id="2026-1"), head(12, 3, seq=7, message_id="2026-2")],
+        "custody log went back: receipt 12 after 340",
+    ),
     "an inventory could not be written": (
         [head(10, 5, seq=1), head(12, seq=2), head(13, 5, seq=3)],
         None,

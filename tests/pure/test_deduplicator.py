@@ -74,6 +74,17 @@ def test_what_is_sent_again_is_acknowledged_again() -> None:
     assert SeqRange(2, 2) in ledger.build_ack().also
 
 
+def test_numbers_that_have_just_come_again_are_named_below_the_highest_ones() -> None:
+    """A box whose older state was put back refuses an acknowledgement beyond the last number that it has given."""
+    ledger = Deduplicator("e")
+    for seq in (*range(1, 500), 7, 8, 20):
+        ledger.add(seq)
+    assert ledger.build_ack() == Ack(epoch="e", upto=499, also=(SeqRange(7, 8), SeqRange(20, 20)))
+    for seq in range(500, 500 + MAX_ACK_RANGES):
+        ledger.add(seq)
+    assert ledger.build_ack() == Ack(epoch="e", upto=499 + MAX_ACK_RANGES)
+
+
 @given(st.lists(st.tuples(st.integers(1, 60), st.integers(-2, 9)), max_size=30))
 def test_a_range_set_equals_a_set_of_numbers(spans: list[tuple[int, int]]) -> None:
     ranges, plain = SeqSet(), set[int]()

@@ -192,6 +192,77 @@ def test_a_refused_version_does_not_stay_at_the_broker(
     assert "the refused version stays at the broker" in capsys.readouterr().err
 
 
+def test_a_version_of_another_person_is_not_replaced_when_ones_own_is_refused(
+    pole: AgentBox, configure: Configure, tmp_path: Path, mosquitto: Mosquitto
+) -> None:
+    """It is put in force between what is shown and what is published."""
+    draw_an_area(configure, tmp_path)
+    program = [sys.executable, "-m", "agent", "configure", BOX, str(tmp_path / "age.toml")]
+    master, slave = pty.openpty()
+    centre = Centre(mosquitto.url)
+    try:
+        with subprocess.Popen(
+            [*program, "--by", "amina", "--broker", mosquitto.url],
+            stdin=slave,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as asking:
+            assert asking.stderr is not None
+            assert asking.stderr.readline() == "- scenes.north = 1 ignored area\n"
+            centre.send(2, scenes={"north": AREA}, settings={"record": {"max_age_h": 72}})
+            centre.wait_for_report("in_force", 2)
+            os.write(master, b"y\n")
+            said = asking.stderr.read()
+        assert asking.returncode == 1
+    finally:
+        centre.link.abort()
+        os.close(master)
+        os.close(slave)
+    assert said.endswith(
+        f"{BOX}: the broker has the version in force again, in the place of the refused one\n"
+    )
+    assert in_force(pole).version == 2
+    kept = retained_version(mosquitto)
+    assert kept is not None
+    assert msgspec.json.decode(kept)["settings"] == {"record": {"max_age_h": 72}}
+
+
+def test_a_version_that_another_person_publishes_after_a_refused_one_is_left(
+    pole: AgentBox, tmp_path: Path, mosquitto: Mosquitto
+) -> None:
+    (tmp_path / "wrong.toml").write_text('[settings.broker]\nurl = "mqtt://x"\n')
+    centre = Centre(mosquitto.url)
+    centre.link.subscribe([topics.down_topic(BOX, "config")])
+    centre.wait_for_report("in_force", 0)
+    os.kill(pole.pid, signal.SIGSTOP)
+    program = [sys.executable, "-m", "agent", "configure", BOX, str(tmp_path / "wrong.toml")]
+    with subprocess.Popen(
+        [*program, "--yes", "--by", "amina", "--broker", mosquitto.url],
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as publishing:
+        while centre.wait_for(ReceivedPublish).topic != topics.down_topic(BOX, "config"):
+            pass
+        # It reads the refusal once the other version is there.
+        publishing.send_signal(signal.SIGSTOP)
+        os.kill(pole.pid, signal.SIGCONT)
+        while centre.wait_for_report("in_force", 0).refused is None:
+            pass
+        centre.send(2, scenes={"north": AREA})
+        publishing.send_signal(signal.SIGCONT)
+        assert publishing.stderr is not None
+        said = publishing.stderr.read()
+    assert publishing.returncode == 1
+    assert said.endswith(
+        f"{BOX}: another version has taken the place of the refused one at the broker, and was left there\n"
+    )
+    centre.link.abort()
+    kept = retained_version(mosquitto)
+    assert kept is not None
+    assert msgspec.json.decode(kept)["version"] == 2
+
+
 def test_a_number_that_the_box_has_decided_about_does_not_replace_the_retained_version(
     pole: AgentBox,
     configure: Configure,

@@ -3,6 +3,7 @@ with one each.
 """
 
 import random
+import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -291,6 +292,31 @@ def test_the_counts_and_the_chain_head_of_a_minute_have_one_acknowledgement(
     centre.close()
     store.close()
     spy.link.close()
+
+
+@pytest.mark.parametrize("later", [1, 5, 400])
+def test_messages_of_a_box_whose_older_state_was_put_back_are_stored_before_they_are_deleted(
+    broker: Mosquitto, tmp_path: Path, later: int
+) -> None:
+    """Its outbox has the same epoch, and gives the numbers of that time to other messages."""
+    put_back = range(1001, 1006)
+    with CentreListener(config(broker), tmp_path / "centre.db", centre="city") as centre:
+        with ReportingBox(config(broker), tmp_path / "box") as box:
+            put(box, 1)
+            wait_until(lambda: box.outbox.depth == 0)
+        shutil.copytree(tmp_path / "box", tmp_path / "image")
+        with ReportingBox(config(broker), tmp_path / "box") as box:
+            for number in range(2, later + 2):
+                ticket = box.outbox.put(make_event(number))
+            assert ticket.wait(60)
+            wait_until(lambda: box.outbox.depth == 0)
+        with ReportingBox(config(broker), tmp_path / "image") as box:
+            put(box, *put_back)
+            wait_until(lambda: box.outbox.depth == 0)
+        assert centre.store is not None
+        payloads = centre.store.event_payloads()
+    stored = [event_number(payload, "data") for payload in payloads]
+    assert sorted(stored) == [*range(1, later + 2), *put_back]
 
 
 def test_a_listening_centre_announces_itself_each_ten_minutes(
