@@ -154,8 +154,8 @@ def test_the_ptz_demo_shows_a_tour_an_operator_an_expired_lease_and_a_panorama(
     assert "bedroom-windows" in reported.refusals[1].text
     assert {"person", "car"} & set(summary.stats.track_counts)
     assert (summary.unacked_messages, summary.interrupted) == (0, False)
-    # A busy machine detects in fewer pictures.
-    assert {fault.code for fault in summary.faults} <= {"CAM-04"}
+    # A busy machine detects in fewer pictures, in too few to count what passes.
+    assert {fault.code for fault in summary.faults} <= {"CAM-04", "CAM-09"}
     plain = " ".join(message.getvalue().split())
     for words in (
         "the tour stops at",
