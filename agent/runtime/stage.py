@@ -124,7 +124,13 @@ class StageThread:
         self._state = "failing"
         self._failures += 1
         # Full jitter: boxes that failed together do not come back together.
-        self._stopping.wait(self._rng.uniform(INITIAL_BACKOFF_S / 2, self._backoff.next_s()))
+        left_s = self._rng.uniform(INITIAL_BACKOFF_S / 2, self._backoff.next_s())
+        while left_s > 0:
+            # A turn that took 10 s, as the try to open a camera that does not answer, and a backoff are late together.
+            self._last_heartbeat_ns = self._clock_ns()
+            if self._stopping.wait(min(left_s, IDLE_WAIT_S)):
+                return
+            left_s -= IDLE_WAIT_S
 
     def _run_safely(self, action: Callable[[], None]) -> bool:
         """Return False if `action` raised. The only place in the agent that catches everything."""

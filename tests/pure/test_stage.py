@@ -74,6 +74,57 @@ def test_a_loop_that_does_not_turn_is_late_and_one_that_ended_is_not() -> None:
     assert not thread.is_late()
 
 
+class Longest(random.Random):
+    """Randomness that always draws the longest wait."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return b
+
+
+class Unanswered:
+    """A stage that fails after a while, as the try to open a camera that does not answer. Its waits take the clock's time."""
+
+    name = "unanswered"
+
+    def __init__(self, clock: ManualClock, turn_s: float) -> None:
+        self.thread: StageThread | None = None
+        self.ages_s: list[float] = []
+        self._clock = clock
+        self._turn_s = turn_s
+        self._turns = 0
+
+    def run_once(self, stopping: threading.Event) -> None:
+        stopping.wait = self._wait  # type: ignore[method-assign]
+        self._take(self._turn_s)
+        self._turns += 1
+        if self._turns == 20:
+            stopping.set()
+        raise DriverError("timeout", "did not open")
+
+    def _wait(self, timeout: float | None = None) -> bool:
+        assert timeout is not None
+        self._take(timeout)
+        return False
+
+    def _take(self, duration_s: float) -> None:
+        assert self.thread is not None
+        self._clock.advance_s(duration_s)
+        self.ages_s.append(self.thread.health().heartbeat_age_s)
+
+    def close(self) -> None: ...
+
+
+def test_the_loop_beats_during_the_longest_backoff_too() -> None:
+    """A vital stage that is late has systemd kill the agent, with all its other cameras."""
+    clock = ManualClock()
+    stage = Unanswered(clock, turn_s=20.0)
+    stage.thread = StageThread(stage, clock.boottime_ns, Longest(), vital=True)
+    stage.thread.start()
+    assert stage.thread.join(60)
+    assert stage.thread.health().failures == 20
+    assert max(stage.ages_s) == 20.0 < LATE_AFTER_S
+
+
 class RecordingNotifier(Notifier):
     """A notifier that remembers what it would have sent."""
 
