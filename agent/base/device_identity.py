@@ -9,6 +9,7 @@ The functions that use a key import cryptography: commands that name its folder 
 
 import logging
 import os
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,13 +64,13 @@ class DeviceIdentity:
         )
 
         atomic_file.make_dir(folder, 0o700)
-        folder.chmod(0o700)
+        _restrict(folder, 0o700)
         path = folder / KEY_FILE
         damaged_key_file = None
         if os.path.lexists(path):
             key = _read_private_key(path)
             if key is not None:
-                path.chmod(0o600)
+                _restrict(path, 0o600)
                 return cls(key, folder)
             damaged_key_file = _quarantine_key(path)
         key = Ed25519PrivateKey.generate()
@@ -105,6 +106,12 @@ class DeviceIdentity:
     def sign(self, data: bytes) -> bytes:
         """Return the signature of `data`, 64 bytes."""
         return self._key.sign(data)
+
+
+def _restrict(path: Path, mode: int) -> None:
+    """Set the mode if it is another one: on a disk that has turned read-only chmod(2) fails also if nothing would change."""
+    if stat.S_IMODE(path.stat().st_mode) != mode:
+        path.chmod(mode)
 
 
 def _read_private_key(path: Path) -> "Ed25519PrivateKey | None":
