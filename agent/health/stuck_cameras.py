@@ -79,8 +79,11 @@ class StuckCameras:
         return camera in self._state.runs
 
     def wants_restart(self, camera: str) -> bool:
-        """Return True if another restart of the agent may still free the camera."""
-        return self._previous_runs.get(camera, 0) < MAX_RUNS
+        """Return True if another restart of the agent may still free the camera, and is counted on the disk.
+
+        The run after one that is not counted would want the same restart again, without end.
+        """
+        return not self._has_save_failed and self._has_tries(camera)
 
     def previous_reboot_reason(self, boot: str, last_seen: str) -> str | None:
         """Return why this agent requested the end of the previous boot, or None if it did not.
@@ -106,8 +109,10 @@ class StuckCameras:
             if is_stuck:
                 runs = {**self._state.runs, camera: self._previous_runs.get(camera, 0) + 1}
                 self._save(msgspec.structs.replace(self._state, runs=runs))
+        elif self._has_save_failed:
+            self._save(self._state)
         # After MAX_RUNS restarts there is nothing left to wait for.
-        should_wait = not is_stuck or self.wants_restart(camera)
+        should_wait = not is_stuck or self._has_tries(camera)
         patience_s = (
             MAX_AWAY_S - (now_ns - self._stuck_since_ns[camera]) / 1e9 if should_wait else 0.0
         )
@@ -124,6 +129,9 @@ class StuckCameras:
             runs = {name: count for name, count in self._state.runs.items() if name != camera}
             self._previous_runs.pop(camera, None)
             self._save(msgspec.structs.replace(self._state, runs=runs))
+
+    def _has_tries(self, camera: str) -> bool:
+        return self._previous_runs.get(camera, 0) < MAX_RUNS
 
     def _cooldown_s(self, now_ns: int) -> float:
         """Return the seconds until a reboot may be requested again.

@@ -224,6 +224,24 @@ def test_without_a_written_record_no_reboot_is_requested(
     assert len(caplog.records) == 1
 
 
+def test_a_restart_that_cannot_be_counted_is_not_wanted(pole: Pole) -> None:
+    """The next run would want it again: on a full disk the agent would restart without end."""
+    obstacle = pole.state / f".{FILE_NAME}.making"
+    obstacle.mkdir()
+    pole.stuck = True
+    for _ in range(2 * MAX_RUNS):
+        pole.live_s(2)
+        assert not pole.cameras.wants_restart("north")
+        pole.start()
+    obstacle.rmdir()
+    for _ in range(MAX_RUNS):
+        pole.live_s(3)
+        assert pole.cameras.wants_restart("north")
+        pole.start()
+    pole.live_s(2)
+    assert not pole.cameras.wants_restart("north")
+
+
 def test_an_unreadable_state_file_is_set_aside(tmp_path: Path, clock: ManualClock) -> None:
     (tmp_path / FILE_NAME).write_text('{"boot": 7}')
     cameras = StuckCameras(tmp_path, tmp_path, clock, "boot-1")
