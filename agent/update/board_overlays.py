@@ -50,11 +50,15 @@ def stage(slots: Slots, root: Path, sector: bytes, version: str | None) -> bool:
     booted, other = slots.booted, other_slot(slots.booted)
     if read_sector(_partition(root, "boot", booted)) == sector:
         return False
+    selection = slots.read_selection()
     if was_tried(root, sector):
+        is_pending = selection.pending == other and not selection.tried
+        if is_pending and read_sector(_partition(root, "boot", other)) == sector:
+            return _asks_again(root, sector)
         log.warning("the overlays of the settings were tried, and the slot was not found good")
         return False
     slots.check_trial_possible()
-    if slots.read_selection().pending is not None:
+    if selection.pending is not None:
         log.info("an update is to be tried first")
         return False
     # First: a slot that is being written must not be tried.
@@ -67,6 +71,20 @@ def stage(slots: Slots, root: Path, sector: bytes, version: str | None) -> bool:
     if version is not None:
         slots.begin_install(version)
     slots.set_primary(other)
+    return True
+
+
+def _asks_again(root: Path, sector: bytes) -> bool:
+    """Return True once for overlays whose trial is pending: their reboot was cut short, and the slot is ready.
+
+    A box that cannot arm the trial would reboot at each start.
+    """
+    file = record_file(root)
+    record = file.read()
+    if record is not None and record.has_asked_again:
+        log.warning("the overlays of the settings are tried at the next reboot")
+        return False
+    file.write(OverlayRecord(tried_sha256=sha256_hex(sector), has_asked_again=True))
     return True
 
 

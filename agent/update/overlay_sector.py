@@ -34,6 +34,8 @@ class OverlayRecord(msgspec.Struct, frozen=True, kw_only=True):
     """The overlays that were tried last, by the hash of their sector."""
 
     tried_sha256: Sha256
+    has_asked_again: bool = False
+    """A power cut came before the reboot that was to be the trial, and another one was asked for."""
 
 
 def encode_sector(overlays: Sequence[str]) -> bytes:

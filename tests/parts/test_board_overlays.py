@@ -96,6 +96,21 @@ def test_overlays_that_do_not_come_good_are_left_and_not_tried_again(box: PiBox)
     assert box.stage(encode_sector((CLOCK,))), "others are tried"
 
 
+def test_a_power_cut_before_the_reboot_costs_no_trial(box: PiBox) -> None:
+    assert box.stage(WANTED)
+    box.boot("A")
+    assert box.stage(WANTED), "the reboot is asked for again"
+    box.reboot_into_trial()
+    assert box.slots.is_on_trial()
+    box.boot("A")
+    assert not box.stage(WANTED), "they were tried"
+
+
+def test_a_box_that_cannot_arm_the_trial_does_not_reboot_at_each_start(box: PiBox) -> None:
+    assert [box.stage(WANTED) for _ in range(5)] == [True, True, False, False, False]
+    assert box.slots.arm_trial(), "any other reboot tries them"
+
+
 def test_a_boot_loader_that_is_too_old_tries_no_overlays(box: PiBox) -> None:
     old = bootloader.MIN_FIRMWARE_BUILD - timedelta(days=1)
     write_build_time(box.root / "proc/device-tree", old)
