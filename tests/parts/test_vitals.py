@@ -154,7 +154,7 @@ def test_bytes_written_are_counted_across_restarts_and_boots() -> None:
 
 def test_the_days_left_come_from_the_wear_register_once_it_has_moved() -> None:
     year = WearRecord(
-        disk="a", written_bytes=10**12, counted_s=365 * S_PER_DAY, first_life_used=0.1
+        disk="a", written_bytes=10**12, counted_s=365 * S_PER_DAY, first_step_life_used=0.1
     )
     ahead = forecast(year, 0.3, 32 * 10**9)
     assert ahead.days_left_basis == "register"
@@ -167,8 +167,24 @@ def test_the_days_left_come_from_the_wear_register_once_it_has_moved() -> None:
     assert without.written_bytes_per_day == pytest.approx(10**12 / 365)
 
 
+def test_a_record_that_begins_in_the_middle_of_a_step_of_the_register_gives_no_early_end() -> None:
+    """A box is flashed again at half of its disk's life, two days before the register moves, and again a year later."""
+    counter, step_day = WearCounter(None), 367
+    for day in range(step_day + 1):
+        life_used = 0.5 if day < 2 else 0.6 if day < step_day else 0.7
+        reading = WearReading(
+            disk="a", t_ns=day * 86_400 * S, boot_written_bytes=day * 10**9, life_used=life_used
+        )
+        ahead = forecast(counter.update(reading), life_used, 32 * 10**9)
+        if 1 <= day < step_day:
+            assert (ahead.days_left or 0) > 1000
+            assert ahead.days_left_basis == "capacity"
+    assert ahead.days_left_basis == "register"
+    assert ahead.days_left == pytest.approx(365 * 0.3 / 0.1)
+
+
 def test_less_than_a_day_of_writes_gives_no_forecast() -> None:
-    hour = WearRecord(disk="a", written_bytes=10**9, counted_s=3600.0, first_life_used=0.1)
+    hour = WearRecord(disk="a", written_bytes=10**9, counted_s=3600.0, life_used=0.1)
     assert forecast(hour, 0.9, 10**9).days_left is None
 
 

@@ -17,15 +17,17 @@ ASSUMED_FULL_WRITES = 1000
 class WearRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Counters of one disk. `disk` is its serial number: device names change.
 
-    `first_life_used` is the first reading of its wear register, `first_life_used_s` the counted time
-    at that reading.
+    `life_used` is the newest reading of its wear register, `first_step_life_used` the one after the first step that was
+    seen, and `first_step_s` the counted time at that step. A record may begin in the middle of a step, as of a box that is
+    flashed again: only from one step to another is the time of a whole one known.
     """
 
     disk: str
     written_bytes: int = 0
     counted_s: float = 0.0
-    first_life_used: float | None = None
-    first_life_used_s: float = 0.0
+    life_used: float | None = None
+    first_step_life_used: float | None = None
+    first_step_s: float = 0.0
 
 
 class WearReading(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,14 +55,7 @@ class WearCounter:
         """Add the bytes written since the last reading; the first one after a start adds none."""
         record, last_reading = self._record, self._last_reading
         if record is None or record.disk != reading.disk:
-            record, last_reading = (
-                WearRecord(disk=reading.disk, first_life_used=reading.life_used),
-                None,
-            )
-        if record.first_life_used is None and reading.life_used is not None:
-            record = msgspec.structs.replace(
-                record, first_life_used=reading.life_used, first_life_used_s=record.counted_s
-            )
+            record, last_reading = WearRecord(disk=reading.disk), None
         if last_reading is not None and last_reading.disk == reading.disk:
             written = (reading.boot_written_bytes or 0) - (last_reading.boot_written_bytes or 0)
             are_known = None not in (reading.boot_written_bytes, last_reading.boot_written_bytes)
@@ -69,6 +64,13 @@ class WearCounter:
                 written_bytes=record.written_bytes + (max(0, written) if are_known else 0),
                 counted_s=record.counted_s + max(0.0, (reading.t_ns - last_reading.t_ns) / 1e9),
             )
+        if reading.life_used is not None:
+            is_step = record.life_used is not None and reading.life_used > record.life_used
+            if is_step and record.first_step_life_used is None:
+                record = msgspec.structs.replace(
+                    record, first_step_life_used=reading.life_used, first_step_s=record.counted_s
+                )
+            record = msgspec.structs.replace(record, life_used=reading.life_used)
         self._record, self._last_reading = record, reading
         return record
 
@@ -84,18 +86,18 @@ class WearForecast(msgspec.Struct, frozen=True, kw_only=True):
 def forecast(record: WearRecord, life_used: float | None, size_bytes: int | None) -> WearForecast:
     """Forecast the remaining life at the write rate so far.
 
-    Until the wear register has moved, the capacity times ASSUMED_FULL_WRITES is assumed.
+    Until the wear register has moved by a whole step, the capacity times ASSUMED_FULL_WRITES is assumed.
     """
     if record.counted_s < MIN_RATE_SPAN_S:
         return WearForecast(written_bytes_per_day=None, days_left=None, days_left_basis=None)
     bytes_per_day = record.written_bytes / record.counted_s * S_PER_DAY
     if (
         life_used is not None
-        and record.first_life_used is not None
-        and life_used > record.first_life_used
+        and record.first_step_life_used is not None
+        and life_used > record.first_step_life_used
     ):
-        s_per_life = (record.counted_s - record.first_life_used_s) / (
-            life_used - record.first_life_used
+        s_per_life = (record.counted_s - record.first_step_s) / (
+            life_used - record.first_step_life_used
         )
         days_left = max(0.0, 1 - life_used) * s_per_life / S_PER_DAY
         return WearForecast(
