@@ -1,241 +1,30 @@
 """agent.incident: one box's incidents on real holds and real state, with a head behind the real dispatcher."""
 
-import itertools
-from collections.abc import Callable, Iterator
 from datetime import timedelta
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 import pytest
 
 from agent.authority.signed_message import sign_message
 from agent.base.clock import rfc3339
-from agent.base.model import Event, IncidentOutcome, IncidentReport, Reply
-from agent.capture.snapshot_command import CameraAccess
 from agent.commands.requester import Requester
-from agent.config.configuration import BoxConfig, InstitutionConfig
-from agent.config.control import Action, ControlConfig, RolePermission
-from agent.faults.registry import FaultRegistry
-from agent.incident.incident_heads import RENEW_AFTER_S, IncidentHeads
-from agent.incident.incident_holds import IncidentHolds
-from agent.incident.incident_pictures import IncidentPictures
-from agent.incident.incident_rates import IncidentRates
-from agent.incident.incident_stage import (
-    IncidentEffects,
-    IncidentReporter,
-    IncidentStage,
-    JobQueue,
-)
+from agent.config.control import ControlConfig, RolePermission
 from agent.incident.order import (
     Addressees,
     FootageOrder,
     HeadsOrder,
     IncidentOrder,
-    OrderReader,
     PicturesOrder,
-    SignedOrder,
     make_order_reader,
-    parse_unsigned_order,
-    permits_by,
 )
-from agent.incident.record import MAX_OPEN, IncidentStore
-from agent.ptz import ptz_args
-from agent.recording.custody.receipts import IncidentChanged
-from agent.recording.retention.hold import Hold
-from agent.recording.retention.hold_store import HoldStore
-from agent.reporting.mqtt.packets import ReceivedPublish
+from agent.incident.record import MAX_OPEN
 from centre.signing import sign_incident
-from drivers.media import Frame
 from tests.authority_rig import ControlKeys
-from tests.conftest import ManualClock
-from tests.parts.command_rig import CommandRig
+from tests.whole.incident_rig import AN_HOUR, BOOT, NEXT_BOOT, NS, IncidentBox, box, changes, phases
 
-BOOT = "aaaaaaaa-1111-4111-8111-111111111111"
-NEXT_BOOT = "bbbbbbbb-1111-4111-8111-111111111111"
-BOX = BoxConfig(id="pole-17", site="Bd Zerktouni", groups=("south",))
-TRAM = InstitutionConfig(owner="Casa Tramway", purpose="safety", viewers=("samira",))
-PLANE = np.zeros((2, 2), np.uint8)
-NS = 1_000_000_000
-AN_HOUR = 3600.0
-EXPIRES = "2026-11-25T01:30:00Z"
-"""Half an hour after the begin of each test."""
-
-
-class IncidentBox:
-    """A box with two cameras, one of them lent, and a head. `restart` makes another agent on the same state."""
-
-    def __init__(self, folder: Path, clock: ManualClock) -> None:
-        self.folder = folder
-        self.clock = clock
-        clock.now_ns = 3600 * NS
-        self.boot = BOOT
-        self.faults = FaultRegistry(clock.boottime_ns)
-        (folder / "commands").mkdir()
-        self.commands = CommandRig(folder / "commands", clock)
-        self.head = self.commands.head
-        self.events: list[Event] = []
-        self.receipts: list[IncidentChanged] = []
-        self.pictures: list[tuple[str, int]] = []
-        self.rates: list[tuple[str, float | None]] = []
-        self.cameras = {"north": CameraAccess(), "tram": CameraAccess(viewers=TRAM.viewers)}
-        self.read_order: Callable[[bytes], SignedOrder] = parse_unsigned_order
-        self.is_signed = False
-        self.control = ControlConfig()
-        self._ids = itertools.count(1)
-        self.restart()
-
-    def restart(self, boot: str = BOOT) -> None:
-        self.boot = boot
-        self.hold_store = HoldStore(self.folder / "holds", self.clock, boot, self._new_id)
-        holds = IncidentHolds(
-            self.hold_store,
-            self.clock,
-            boot,
-            self._new_id,
-            self.faults,
-            {"north": None, "tram": TRAM},
-            command_days=30,
-            permits=self.permits,
-        )
-        self.store, self.jobs = IncidentStore(self.folder), JobQueue()
-        self.stage = IncidentStage(
-            BOX,
-            self.clock,
-            boot,
-            self.store,
-            self.jobs,
-            OrderReader(
-                lambda payload: self.read_order(payload),  # noqa: PLW0108 - a test replaces it
-                is_signed=self.is_signed,
-            ),
-            IncidentEffects(
-                holds=holds,
-                heads=self._make_heads(),
-                pictures=self._make_pictures(),
-                rates=IncidentRates(
-                    {"north": lambda fps: self._set_fps("north", fps), "tram": lambda _fps: False}
-                ),
-            ),
-            IncidentReporter(
-                new_event_id=self._new_id,
-                publish_event=self.events.append,
-                append_receipt=lambda receipt, _t_ns: self.receipts.append(receipt),
-            ),
-        )
-        self.turn()
-
-    def turn(self, after_s: float = 0.0) -> None:
-        """Let time pass, and have the stage and the dispatcher do all that is due."""
-        self.clock.advance_s(after_s)
-        for _ in range(4):
-            self.jobs.post(lambda: None)
-            self.stage.run_once(None)  # type: ignore[arg-type] # there is a job
-            self.commands.run_all()
-
-    def order(
-        self, incident: str = "i", revision: int = 1, *, retained: bool = False, **fields: Any
-    ) -> None:
-        """An order of the next hour, unless the fields say otherwise."""
-        now = self.clock.utc(self.clock.now_ns)
-        payload = {
-            "id": incident,
-            "revision": revision,
-            "issued": rfc3339(now),
-            "ends": rfc3339(now + timedelta(hours=1)),
-            "by": "amina",
-            "role": "incident",
-            "to": {"boxes": ["pole-17"]},
-            **fields,
-        }
-        self.send(incident, msgspec.json.encode(payload), retained=retained)
-
-    def send(self, incident: str, payload: bytes, *, retained: bool = False) -> None:
-        received = ReceivedPublish(topic="", payload=payload, retained=retained, properties=())
-        self.stage.receive(incident, received)
-        self.turn()
-
-    def report(self) -> IncidentReport:
-        report = self.events[-1].incident
-        assert isinstance(report, IncidentReport)
-        return report
-
-    def outcome(self, part: str, of: str) -> IncidentOutcome:
-        (found,) = [one for one in self.report().outcomes if (one.part, one.of) == (part, of)]
-        return found
-
-    def holds(self) -> list[Hold]:
-        return list(self.hold_store.active())
-
-    def lease(self) -> Requester | None:
-        lease = self.head.state().lease
-        return None if lease is None else lease.holder
-
-    def offer(self, camera: str) -> None:
-        """A frame of a camera."""
-        frame = Frame(seq=0, t_ns=self.clock.now_ns, y=PLANE, u=PLANE[:1, :1], v=PLANE[:1, :1])
-        self.cameras[camera].next_frame.offer(frame)
-
-    def _make_heads(self) -> IncidentHeads:
-        return IncidentHeads(
-            "pole-17",
-            {"mast": "north"},
-            self._run_command,
-            lambda _head: self.lease(),
-            self.store.note_moved,
-            self.clock.boottime_ns,
-            self.jobs.post,
-            self.permits,
-        )
-
-    def _make_pictures(self) -> IncidentPictures:
-        return IncidentPictures(
-            self.cameras,
-            lambda _frame, max_bytes: bytes(max_bytes),
-            lambda camera, jpeg, _t_ns, _event: self.pictures.append((camera, len(jpeg))),
-            self.clock.boottime_ns,
-            self.jobs.post,
-            self.permits,
-        )
-
-    def _run_command(
-        self, requester: Requester, args: ptz_args.Args, on_reply: Callable[[Reply], None]
-    ) -> None:
-        self.commands.dispatcher.submit_own(
-            "ptz",
-            args,
-            requester,
-            command_id=f"command-{next(self._ids)}",
-            via="test",
-            send_reply=on_reply,
-        )
-
-    def permits(self, requester: Requester, action: Action, camera: str | None) -> bool:
-        return permits_by(self.control)(requester, action, camera)
-
-    def _set_fps(self, camera: str, fps: float | None) -> bool:
-        self.rates.append((camera, fps))
-        return True
-
-    def _new_id(self, _t_ns: int) -> str:
-        return f"019a4901-3c62-7d2a-9f0e-{next(self._ids):012x}"
-
-
-@pytest.fixture
-def box(tmp_path: Path, clock: ManualClock) -> Iterator[IncidentBox]:
-    box = IncidentBox(tmp_path, clock)
-    yield box
-    box.commands.idempotency_store.close()
-
-
-def changes(box: IncidentBox) -> list[tuple[str, str, str]]:
-    return [(receipt.change, receipt.by, receipt.incident) for receipt in box.receipts]
-
-
-def phases(box: IncidentBox) -> list[str]:
-    return [event.phase for event in box.events]
+__all__ = ["box"]
 
 
 def test_an_incident_begins_holds_footage_and_ends_by_itself(box: IncidentBox) -> None:
@@ -382,17 +171,6 @@ def test_after_a_power_cut_without_a_clock_it_gets_its_whole_time_again(box: Inc
     assert box.report().state == "ended"
 
 
-def test_footage_of_an_earlier_boot_is_held_too(box: IncidentBox) -> None:
-    box.clock.now_ns = 60 * NS
-    box.order(footage={"before_min": 10})
-    earlier, own = sorted(box.holds(), key=lambda hold: hold.boot is not None)
-    booted = box.clock.utc(0)
-    assert earlier.begin_time == rfc3339(booted - timedelta(minutes=9))
-    assert earlier.end_time == rfc3339(booted)
-    assert (own.begin_ns, own.ongoing) == (0, True)
-    assert earlier.case == own.case
-
-
 def test_without_a_clock_a_fresh_order_runs_and_a_kept_one_waits(box: IncidentBox) -> None:
     box.clock.synced = False
     box.order("fresh")
@@ -426,77 +204,6 @@ def test_without_a_clock_a_signed_order_waits_although_it_is_fresh(box: Incident
     assert box.report().state == "pending"
 
 
-def test_a_head_is_leased_and_goes_to_its_preset_once(box: IncidentBox) -> None:
-    set_preset(box)
-    box.order(heads={"presets": [{"preset": "gate"}]})
-    assert box.lease() == Requester(id="amina", role="incident")
-    assert box.head.calls.count("PtzGotoPresetArgs") == 1
-    box.turn(10)
-    assert box.outcome("heads", "mast").outcome == "done"
-    for _ in range(10):
-        box.turn(RENEW_AFTER_S)
-        assert box.lease() == Requester(id="amina", role="incident")
-    moves = [call for call in box.head.calls if "Preset" in call]
-    box.restart()
-    box.turn(RENEW_AFTER_S)
-    assert [call for call in box.head.calls if "Preset" in call] == moves
-    box.order(revision=2, ended=True)
-    assert box.lease() is None
-
-
-def set_preset(box: IncidentBox) -> None:
-    box.commands.run_command(
-        {"do": "set_preset", "head": "mast", "preset": "gate"}, "preset", expires=EXPIRES
-    )
-
-
-def test_an_operator_keeps_the_head_and_the_incident_gets_it_after_them(box: IncidentBox) -> None:
-    box.commands.run_command(
-        {"do": "acquire", "head": "mast", "lease_s": 40}, "acquire", expires=EXPIRES
-    )
-    box.order(heads={})
-    box.turn(10)
-    assert box.outcome("heads", "mast").outcome == "busy"
-    assert "amina" in (box.outcome("heads", "mast").detail or "")
-    for _ in range(4):
-        box.turn(11)
-    assert box.lease() == Requester(id="amina", role="incident")
-    box.commands.run_command(
-        {"do": "acquire", "head": "mast", "lease_s": 300}, "again", expires=EXPIRES
-    )
-    for _ in range(5):
-        box.turn(RENEW_AFTER_S)
-        assert box.lease() == Requester(id="amina", role="operator")
-
-
-def test_an_incidents_coordinator_gets_no_operators_rank(box: IncidentBox) -> None:
-    box.order(heads={"role": "operator"})
-    assert box.lease() == Requester(id="amina", role="incident")
-    box.order(revision=2, role="operator", heads={"role": "operator"})
-    assert box.lease() == Requester(id="amina", role="operator")
-
-
-def test_a_head_that_no_incident_has_yet_is_waited_for_and_not_busy(box: IncidentBox) -> None:
-    box.order(heads={})
-    reports = [event.incident for event in box.events if isinstance(event.incident, IncidentReport)]
-    heads = [one for report in reports for one in report.outcomes if one.part == "heads"]
-    assert {one.outcome for one in heads} <= {"waiting", "done"}
-    assert all("newer" not in (one.detail or "") for one in heads)
-
-
-def test_of_two_incidents_a_head_follows_the_newest_and_then_the_other(box: IncidentBox) -> None:
-    box.order("old", by="amina", heads={})
-    box.order("new", by="youssef", heads={})
-    box.turn(10)
-    assert box.lease() == Requester(id="youssef", role="incident")
-    old = [event for event in box.events if event.name == "old"][-1].incident
-    assert isinstance(old, IncidentReport)
-    assert old.outcomes[0].detail == "the newer incident 'new' has it"
-    box.order("new", 2, ended=True)
-    box.turn(10)
-    assert box.lease() == Requester(id="amina", role="incident")
-
-
 def test_rates_are_raised_to_the_highest_and_restored(box: IncidentBox) -> None:
     box.order("a", rates={"fps": 20})
     box.order("b", rates={"fps": 25, "bitrate_kbit_s": 8000})
@@ -509,66 +216,6 @@ def test_rates_are_raised_to_the_highest_and_restored(box: IncidentBox) -> None:
     box.turn(AN_HOUR)
     assert box.rates[-1] == ("north", None)
     assert len(box.rates) == 4
-
-
-def test_pictures_come_in_their_interval_and_within_the_rate(box: IncidentBox) -> None:
-    box.cameras["yard"] = CameraAccess()
-    box.restart()
-    box.order(pictures={"every_s": 10, "max_bytes": 8000, "rate_kbit_s": 64})
-    assert box.outcome("pictures", "tram").outcome == "forbidden"
-    for _ in range(20):
-        box.offer("north")
-        box.offer("yard")
-        box.turn(1)
-    assert [camera for camera, _ in box.pictures] == ["north", "yard", "north", "yard"]
-    box.order(revision=2, pictures={"every_s": 2, "max_bytes": 8000, "rate_kbit_s": 8})
-    box.pictures.clear()
-    for _ in range(40):
-        box.offer("north")
-        box.offer("yard")
-        box.turn(1)
-    # 8,000 bytes take 8 s at 8 kbit/s, and the first one was still at the old rate.
-    cameras = [camera for camera, _ in box.pictures]
-    assert 4 <= len(cameras) <= 6
-    assert all(one != other for one, other in pairwise(cameras))
-    box.order(revision=3, ended=True)
-    assert "pictures were sent" in box.receipts[-1].detail
-    box.pictures.clear()
-    box.offer("north")
-    box.turn(60)
-    assert box.pictures == []
-
-
-def test_a_viewer_gets_the_lent_camera(box: IncidentBox) -> None:
-    box.order(by="samira", footage={}, pictures={})
-    assert {hold.camera for hold in box.holds()} == {"north", "tram"}
-    assert box.outcome("pictures", "tram").outcome == "done"
-
-
-def test_a_long_hold_needs_two_signers(box: IncidentBox) -> None:
-    box.order(footage={"days": 60})
-    assert "two people" in (box.outcome("footage", "north").detail or "")
-    (hold,) = box.holds()
-    assert hold.expires == rfc3339(box.clock.utc(box.clock.now_ns) + timedelta(days=30))
-    read = box.read_order
-
-    def read_two(payload: bytes) -> SignedOrder:
-        signed = read(payload)
-        second = Requester(id="youssef", role="operator")
-        return msgspec.structs.replace(signed, signers=(*signed.signers, second))
-
-    box.read_order = read_two
-    box.order("two", footage={"days": 60})
-    assert box.outcome("footage", "north").detail is None
-    assert box.holds()[-1].expires == rfc3339(box.clock.utc(box.clock.now_ns) + timedelta(days=60))
-    assert box.receipts[-1].by == "amina and youssef"
-
-
-def test_a_hold_that_a_person_released_is_not_placed_again(box: IncidentBox) -> None:
-    box.order(footage={})
-    box.hold_store.request_release(box.holds()[0].id, by="youssef", reason="wrong camera")
-    box.turn(30)
-    assert box.holds() == []
 
 
 def test_so_many_incidents_run_at_once_and_no_more(box: IncidentBox) -> None:
