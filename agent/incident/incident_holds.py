@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -49,17 +49,27 @@ class IncidentHolds:
         self._permits = permits
 
     def begin(self, record: IncidentRecord) -> IncidentRecord:
-        """Place the holds that an order wants and the record does not have in this boot."""
+        """Place the holds that an order wants and the record does not have, of each boot since the order arrived."""
         footage = record.order.footage
         if footage is None:
             return record
-        has_hold = {hold.camera for hold in record.holds if hold.boot == self._boot}
-        is_first = not record.holds
+        placed = {(hold.camera, hold.boot) for hold in record.holds}
+        boots = dict.fromkeys((record.begun_boot, *record.later_boots, self._boot))
+        before_boot_ns = _before_ns(footage) - record.begun_ns
+        reaches_earlier_boots = (
+            before_boot_ns > 0 and record.begun_boot == self._boot and self._clock.trust().synced
+        )
         added = []
         for camera, policy in self._cameras.items():
-            if camera in has_hold or self._refusal(camera, policy, record) is not None:
+            if self._refusal(camera, policy, record) is not None:
                 continue
-            added.append(self._place(record, footage, camera, is_first=is_first))
+            added += [
+                self._place(record, footage, camera, boot)
+                for boot in boots
+                if (camera, boot) not in placed
+            ]
+            if reaches_earlier_boots and (camera, None) not in placed:
+                added.append(self._hold_earlier_boots(record, footage, camera, before_boot_ns))
         return msgspec.structs.replace(record, holds=(*record.holds, *added))
 
     def keep_open(self, record: IncidentRecord) -> None:
@@ -118,50 +128,50 @@ class IncidentHolds:
         return min(footage.days, self._command_days)
 
     def _place(
-        self, record: IncidentRecord, footage: FootageOrder, camera: str, *, is_first: bool
+        self, record: IncidentRecord, footage: FootageOrder, camera: str, boot: str
     ) -> CameraHold:
-        now_ns = self._clock.boottime_ns()
-        before_ns = int(footage.before_min * 60e9) if is_first else now_ns
-        begin_ns = max(0, now_ns - before_ns)
-        hold = self._build(record, footage, camera, begin_ns)
+        """Hold a boot from the minutes before the order arrived, or as a whole if that was in an earlier one."""
+        begin_ns = 0
+        if boot == record.begun_boot:
+            begin_ns = max(0, record.begun_ns - _before_ns(footage))
+        begin = self._clock.utc(begin_ns)
+        if boot != self._boot:
+            begin = datetime.fromisoformat(record.begun_time)  # when that boot began is not known
+        hold = self._build(record, footage, camera, begin, record.order.ends)
+        end_ns = hold.created_ns if boot == self._boot else begin_ns
+        hold = msgspec.structs.replace(
+            hold, boot=boot, begin_ns=begin_ns, end_ns=end_ns, ongoing=True
+        )
         self._save(hold)
-        if is_first and now_ns < before_ns and self._clock.trust().synced:
-            self._hold_earlier_boots(record, footage, camera, before_ns - now_ns)
-        return CameraHold(hold=hold.id, camera=camera, boot=self._boot)
+        return CameraHold(hold=hold.id, camera=camera, boot=boot)
+
+    def _hold_earlier_boots(
+        self, record: IncidentRecord, footage: FootageOrder, camera: str, before_boot_ns: int
+    ) -> CameraHold:
+        """Hold the part of the minutes before the begin that earlier boots have recorded, by UTC."""
+        booted = self._clock.utc(0)
+        begin = booted - timedelta(microseconds=before_boot_ns // 1000)
+        hold = self._build(record, footage, camera, begin, booted)
+        self._save(hold)
+        return CameraHold(hold=hold.id, camera=camera, boot=None)
 
     def _build(
-        self, record: IncidentRecord, footage: FootageOrder, camera: str, begin_ns: int
+        self,
+        record: IncidentRecord,
+        footage: FootageOrder,
+        camera: str,
+        begin: datetime,
+        end: datetime,
     ) -> Hold:
-        hold = self._hold_store.build(
+        return self._hold_store.build(
             self._new_id(self._clock.boottime_ns()),
             camera,
-            self._clock.utc(begin_ns),
-            record.order.ends,
+            begin,
+            end,
             owner=record.signer.by,
             reason=f"incident {record.id}",
             case=record.order.case,
             term=timedelta(days=self._days(record, footage)),
-        )
-        return msgspec.structs.replace(
-            hold, boot=self._boot, begin_ns=begin_ns, end_ns=hold.created_ns, ongoing=True
-        )
-
-    def _hold_earlier_boots(
-        self, record: IncidentRecord, footage: FootageOrder, camera: str, before_boot_ns: int
-    ) -> None:
-        """Hold the part of the minutes before the begin that earlier boots have recorded, by UTC."""
-        booted = self._clock.utc(0)
-        self._save(
-            self._hold_store.build(
-                self._new_id(self._clock.boottime_ns()),
-                camera,
-                booted - timedelta(microseconds=before_boot_ns // 1000),
-                booted,
-                owner=record.signer.by,
-                reason=f"incident {record.id}",
-                case=record.order.case,
-                term=timedelta(days=self._days(record, footage)),
-            )
         )
 
     def _find(self, record: IncidentRecord) -> list[Hold]:
@@ -189,3 +199,7 @@ class IncidentHolds:
     def _raise_fault(self, hold: Hold, error: OSError) -> None:
         log.error("hold %s cannot be written: %s", hold.id, error)
         self._faults.raise_fault("STO-04", "holds", error)
+
+
+def _before_ns(footage: FootageOrder) -> int:
+    return int(footage.before_min * 60e9)

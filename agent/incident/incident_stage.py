@@ -17,7 +17,7 @@ from agent.incident.incident_holds import IncidentHolds
 from agent.incident.incident_pictures import IncidentPictures
 from agent.incident.incident_rates import IncidentRates
 from agent.incident.order import IncidentOrder, MalformedOrder, OrderReader, SignedOrder
-from agent.incident.record import MAX_OPEN, IncidentRecord, IncidentStore
+from agent.incident.record import MAX_LATER_BOOTS, MAX_OPEN, IncidentRecord, IncidentStore
 from agent.incident.state_machine import (
     ON_ORDER,
     ON_TICK,
@@ -160,7 +160,10 @@ class IncidentStage:
                 is_running = record.phase == "running"
                 deadline_ns = find_deadline_ns(record.order, now, is_fresh=is_running)
                 record = msgspec.structs.replace(  # noqa: PLW2901 - the same one, in this boot
-                    record, deadline_boot=self._boot, deadline_ns=deadline_ns
+                    record,
+                    deadline_boot=self._boot,
+                    deadline_ns=deadline_ns,
+                    later_boots=(*record.later_boots, self._boot)[-MAX_LATER_BOOTS:],
                 )
             if record.phase == "running":
                 record = self._effects.holds.begin(record)  # noqa: PLW2901 - as above

@@ -19,16 +19,18 @@ log = logging.getLogger(__name__)
 FILE_NAME = "incidents.json"
 MAX_OPEN = 8
 """Incidents that are pending or run at once. One more is refused."""
+MAX_LATER_BOOTS = 64
+"""Boots that are remembered of an incident. On a box that never has a clock an order waits for ever."""
 MAX_ENDED = 64
 """Incidents that have ended and are remembered, so that no older revision is taken again."""
 
 
 class CameraHold(msgspec.Struct, frozen=True, kw_only=True):
-    """A hold of an incident: of the boot `boot`, open as long as the incident runs."""
+    """A hold of an incident: of the boot `boot`, open as long as the incident runs, or by UTC before `begun_boot`."""
 
     hold: str
     camera: str
-    boot: str
+    boot: str | None
 
 
 class IncidentRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,7 +38,8 @@ class IncidentRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     `signers` are of the revision in force. `deadline_ns` is its end in time of the boot `deadline_boot`, see
     `state_machine.judge`. `event` is the id of the event that reports it, and `event_rev` its newest revision, 0 before
-    the first one; it began at `begun_ns` of `begun_boot`, `begun_time` in UTC. `moved_heads` have taken their presets.
+    the first one; it began with the arrival of the order, at `begun_ns` of `begun_boot`, `begun_time` in UTC, and was
+    open in `later_boots` too. `moved_heads` have taken their presets.
     """
 
     order: IncidentOrder
@@ -47,6 +50,7 @@ class IncidentRecord(msgspec.Struct, frozen=True, kw_only=True):
     begun_boot: str
     begun_ns: int
     begun_time: str
+    later_boots: tuple[str, ...] = ()
     deadline_boot: str
     deadline_ns: int | None
     holds: tuple[CameraHold, ...] = ()
