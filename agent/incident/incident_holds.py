@@ -1,7 +1,7 @@
 """Holds of incidents: the footage from some minutes before the begin until the end, of each camera."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
@@ -18,6 +18,9 @@ from agent.recording.retention.hold_store import HoldStore, with_event_end
 log = logging.getLogger(__name__)
 
 _SIGNERS_OF_LONG_HOLD = 2
+_DAY = timedelta(days=1)
+_TIME_RESOLUTION = timedelta(milliseconds=1)
+"""Of the times of a hold."""
 
 
 class IncidentHolds:
@@ -73,43 +76,56 @@ class IncidentHolds:
         return msgspec.structs.replace(record, holds=(*record.holds, *added))
 
     def keep_open(self, record: IncidentRecord) -> None:
-        """Open holds again that a restart of the agent has ended, and state the end of a newer revision."""
-        for hold in self._find(record):
-            end_time = rfc3339(record.order.ends)
-            if not hold.ongoing or hold.end_time != end_time:
-                self._update(
-                    msgspec.structs.replace(
-                        hold, ongoing=True, end_time=end_time, in_custody_log=False
-                    )
-                )
+        """Open holds again that a restart of the agent has ended, and have all follow the revision in force."""
+        footage = record.order.footage
+        for own, hold in self._find(record):
+            wanted = hold
+            if own.boot == self._boot:
+                end_time = rfc3339(record.order.ends)
+                wanted = msgspec.structs.replace(wanted, ongoing=True, end_time=end_time)
+            if footage is not None and self._is_permitted(record, own.camera):
+                wanted = self._follow(wanted, own.boot, record, footage)
+            if wanted != hold:
+                self._update(msgspec.structs.replace(wanted, in_custody_log=False))
 
     def end(self, record: IncidentRecord) -> None:
         """End the span of the holds; they stay for their term."""
         now_ns = self._clock.boottime_ns()
-        for hold in self._find(record):
-            self._update(with_event_end(hold, now_ns, self._clock))
+        for own, hold in self._find(record):
+            if own.boot == self._boot:
+                self._update(with_event_end(hold, now_ns, self._clock))
 
     def outcomes(self, record: IncidentRecord) -> tuple[IncidentOutcome, ...]:
         """Return what became of the order's `footage`, by camera."""
         footage = record.order.footage
         if footage is None:
             return ()
-        days = self._days(record, footage)
-        detail = None
-        if footage.days is not None and days < footage.days:
-            detail = f"for {days:g} days; longer needs the signatures of two people"
+        by_id = {hold.id: hold for hold in self._hold_store.all()}
         outcomes = []
         for camera, policy in self._cameras.items():
             refusal = self._refusal(camera, policy, record)
+            own = [hold.hold for hold in record.holds if hold.camera == camera]
+            terms = [_term(by_id[hold_id]) for hold_id in own if hold_id in by_id]
             outcomes.append(
                 IncidentOutcome(
                     part="footage",
                     of=camera,
                     outcome="done" if refusal is None else "forbidden",
-                    detail=refusal or detail,
+                    detail=refusal or self._term_detail(footage, terms),
                 )
             )
         return tuple(outcomes)
+
+    def _term_detail(self, footage: FootageOrder, terms: Sequence[timedelta]) -> str | None:
+        """Return how long a camera's holds last, if that is not what the order says."""
+        ordered = _DAY * (self._command_days if footage.days is None else footage.days)
+        if not terms:
+            return None
+        if min(terms) < ordered - _TIME_RESOLUTION:
+            return f"for {min(terms) / _DAY:g} days; longer needs the signatures of two people"
+        if max(terms) > ordered + _TIME_RESOLUTION:
+            return f"for {max(terms) / _DAY:g} days: no revision shortens a hold"
+        return None
 
     def _refusal(
         self, camera: str, policy: InstitutionConfig | None, record: IncidentRecord
@@ -119,6 +135,11 @@ class IncidentHolds:
         if policy is not None and not policy.can_view(record.signer.id):
             return f"{record.signer.id!r} is not among its owner's viewers"
         return None
+
+    def _is_permitted(self, record: IncidentRecord, camera: str) -> bool:
+        return (
+            camera in self._cameras and self._refusal(camera, self._cameras[camera], record) is None
+        )
 
     def _days(self, record: IncidentRecord, footage: FootageOrder) -> float:
         if footage.days is None:
@@ -174,14 +195,42 @@ class IncidentHolds:
             term=timedelta(days=self._days(record, footage)),
         )
 
-    def _find(self, record: IncidentRecord) -> list[Hold]:
-        """Return the holds of this boot that still exist: a person may have released one."""
-        own = {hold.hold for hold in record.holds if hold.boot == self._boot}
+    def _follow(
+        self, hold: Hold, boot: str | None, record: IncidentRecord, footage: FootageOrder
+    ) -> Hold:
+        """Return a hold with the owner, case, term and begin of a revision. Invariant: it is never shortened."""
+        created = datetime.fromisoformat(hold.created_time)
+        expires = rfc3339(created + _DAY * self._days(record, footage))
+        hold = msgspec.structs.replace(
+            hold,
+            owner=record.signer.by,
+            case=record.order.case,
+            expires=max(hold.expires, expires),  # texts of one form: ordered like their times
+        )
+        begin = datetime.fromisoformat(hold.begin_time)
+        begin_ns = record.begun_ns - _before_ns(footage)
+        if boot is None and begin_ns < 0:
+            # It ends at the begin of the boot in which the order arrived.
+            end = datetime.fromisoformat(hold.end_time)
+            begin_by_end = end + timedelta(microseconds=begin_ns // 1000)
+            if begin_by_end < begin - _TIME_RESOLUTION:
+                hold = msgspec.structs.replace(hold, begin_time=rfc3339(begin_by_end))
+        elif boot == record.begun_boot and hold.begin_ns is not None:
+            earlier_ns = max(0, hold.begin_ns - max(0, begin_ns))
+            begin -= timedelta(microseconds=earlier_ns // 1000)
+            hold = msgspec.structs.replace(
+                hold, begin_ns=hold.begin_ns - earlier_ns, begin_time=rfc3339(begin)
+            )
+        return hold
+
+    def _find(self, record: IncidentRecord) -> list[tuple[CameraHold, Hold]]:
+        """Return the holds that still exist: a person may have released one."""
         try:
             holds = self._hold_store.active()
         except OSError:
             holds = self._hold_store.all()
-        return [hold for hold in holds if hold.id in own]
+        by_id = {hold.id: hold for hold in holds}
+        return [(own, by_id[own.hold]) for own in record.holds if own.hold in by_id]
 
     def _save(self, hold: Hold) -> None:
         """Save a hold. One that cannot be written is valid in memory, and is written later."""
@@ -199,6 +248,10 @@ class IncidentHolds:
     def _raise_fault(self, hold: Hold, error: OSError) -> None:
         log.error("hold %s cannot be written: %s", hold.id, error)
         self._faults.raise_fault("STO-04", "holds", error)
+
+
+def _term(hold: Hold) -> timedelta:
+    return datetime.fromisoformat(hold.expires) - datetime.fromisoformat(hold.created_time)
 
 
 def _before_ns(footage: FootageOrder) -> int:

@@ -16,7 +16,13 @@ from agent.incident.incident_heads import IncidentHeads
 from agent.incident.incident_holds import IncidentHolds
 from agent.incident.incident_pictures import IncidentPictures
 from agent.incident.incident_rates import IncidentRates
-from agent.incident.order import IncidentOrder, MalformedOrder, OrderReader, SignedOrder
+from agent.incident.order import (
+    IncidentOrder,
+    MalformedOrder,
+    OrderReader,
+    SignedOrder,
+    held_from_as_early,
+)
 from agent.incident.record import MAX_LATER_BOOTS, MAX_OPEN, IncidentRecord, IncidentStore
 from agent.incident.state_machine import (
     ON_ORDER,
@@ -219,10 +225,13 @@ class IncidentStage:
     ) -> IncidentRecord:
         """Return the record with a newer revision, or a new record."""
         if record is not None:
-            is_same_heads = record.order.heads == signed.order.heads
+            order = signed.order
+            if record.phase == "running":
+                order = held_from_as_early(order, record.order)
+            is_same_heads = record.order.heads == order.heads
             return msgspec.structs.replace(
                 record,
-                order=signed.order,
+                order=order,
                 signers=signed.signers,
                 deadline_boot=self._boot,
                 deadline_ns=deadline_ns if deadline_ns is not None else record.deadline_ns,

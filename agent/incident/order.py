@@ -146,6 +146,15 @@ class IncidentOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             )
 
 
+def held_from_as_early(order: IncidentOrder, previous: IncidentOrder) -> IncidentOrder:
+    """Return a revision whose footage is held from as early as in the one before: no revision shortens a hold."""
+    if order.footage is None or previous.footage is None:
+        return order
+    before_min = max(order.footage.before_min, previous.footage.before_min)
+    footage = msgspec.structs.replace(order.footage, before_min=before_min)
+    return msgspec.structs.replace(order, footage=footage)
+
+
 class UnsignedIncidentOrder(IncidentOrder, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """On `vigie/v1/incident/<id>`, retained, for boxes without `control.ca`.
 

@@ -36,10 +36,11 @@ class CameraHold(msgspec.Struct, frozen=True, kw_only=True):
 class IncidentRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One incident on this box.
 
-    `signers` are of the revision in force. `deadline_ns` is its end in time of the boot `deadline_boot`, see
-    `state_machine.judge`. `event` is the id of the event that reports it, and `event_rev` its newest revision, 0 before
-    the first one; it began with the arrival of the order, at `begun_ns` of `begun_boot`, `begun_time` in UTC, and was
-    open in `later_boots` too. `moved_heads` have taken their presets.
+    `order` is the revision in force, with the longest `before_min` since the begin; `signers` are its own.
+    `deadline_ns` is its end in time of the boot `deadline_boot`, see `state_machine.judge`. `event` is the id of the
+    event that reports it, and `event_rev` its newest revision, 0 before the first one; it began with the arrival of
+    the order, at `begun_ns` of `begun_boot`, `begun_time` in UTC, and was open in `later_boots` too. `moved_heads`
+    have taken their presets.
     """
 
     order: IncidentOrder
