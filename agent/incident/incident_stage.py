@@ -319,7 +319,9 @@ class IncidentStage:
 
     def _report_changes(self, running: Collection[IncidentRecord], now_ns: int) -> None:
         changed = [
-            record for record in running if self._reported.get(record.id) != self._outcomes(record)
+            record
+            for record in running
+            if self._reported.get(record.id) != _without_details(self._outcomes(record))
         ]
         if changed and self._report_pause.is_over(now_ns):
             self._report_pause.begin(now_ns, REPORT_INTERVAL_S)
@@ -332,7 +334,7 @@ class IncidentStage:
         record = msgspec.structs.replace(record, event_rev=rev)
         self._store.save(record)
         outcomes = self._outcomes(record) if record.phase == "running" else ()
-        self._reported[record.id] = outcomes
+        self._reported[record.id] = _without_details(outcomes)
         if record.phase == "ended":
             del self._reported[record.id]
         now = self._now()
@@ -382,6 +384,11 @@ class IncidentStage:
     def _now(self) -> Moment:
         t_ns = self._clock.boottime_ns()
         return Moment(t_ns=t_ns, utc=self._clock.utc(t_ns), synced=self._clock.trust().synced)
+
+
+def _without_details(outcomes: tuple[IncidentOutcome, ...]) -> tuple[IncidentOutcome, ...]:
+    """Return what decides whether outcomes have changed: a detail may count seconds."""
+    return tuple(msgspec.structs.replace(outcome, detail=None) for outcome in outcomes)
 
 
 def order_by(record: IncidentRecord) -> str:

@@ -79,3 +79,19 @@ def test_of_two_incidents_a_head_follows_the_newest_and_then_the_other(box: Inci
     box.order("new", 2, ended=True)
     box.turn(10)
     assert box.lease() == Requester(id="amina", role="incident")
+
+
+def test_a_head_that_an_operator_keeps_is_reported_once(box: IncidentBox) -> None:
+    box.commands.run_command(
+        {"do": "acquire", "head": "mast", "lease_s": 600}, "acquire", expires=EXPIRES
+    )
+    box.order(heads={})
+    box.turn(10)
+    count = len(box.events)
+    for _ in range(20):
+        box.turn(11)
+    assert len(box.events) == count, "the seconds that the operator has it for are no outcome"
+    for _ in range(40):
+        box.turn(11)
+    assert len(box.events) == count + 1
+    assert box.outcome("heads", "mast").outcome == "done"
