@@ -32,6 +32,7 @@ from agent.incident.state_machine import (
     Phase,
     find_deadline_ns,
     judge,
+    shift_deadline_ns,
 )
 from agent.recording.custody.receipts import IncidentChanged
 from agent.reporting.mqtt.packets import ReceivedPublish
@@ -199,6 +200,8 @@ class IncidentStage:
         deadline_ns = find_deadline_ns(
             order, now, is_fresh=not (received.retained or self._orders.is_signed)
         )
+        if deadline_ns is None and record is not None:
+            deadline_ns = shift_deadline_ns(record.deadline_ns, record.order, order, now)
         verdict = judge(order, now, deadline_ns) if is_addressed else "over"
         phase: Phase | None = None if ended_revision is None else "ended"
         if record is not None:
@@ -234,7 +237,7 @@ class IncidentStage:
                 order=order,
                 signers=signed.signers,
                 deadline_boot=self._boot,
-                deadline_ns=deadline_ns if deadline_ns is not None else record.deadline_ns,
+                deadline_ns=deadline_ns,
                 moved_heads=record.moved_heads if is_same_heads else (),
             )
         return IncidentRecord(

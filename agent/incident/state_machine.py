@@ -106,6 +106,21 @@ def find_deadline_ns(order: IncidentOrder, now: Moment, *, is_fresh: bool) -> in
         remaining = order.ends - order.issued
     else:
         return None
-    return (
-        now.t_ns + int(min(remaining, MAX_DURATION + MAX_SKEW) / timedelta(microseconds=1)) * 1000
-    )
+    return now.t_ns + _to_ns(min(remaining, MAX_DURATION + MAX_SKEW))
+
+
+def shift_deadline_ns(
+    deadline_ns: int | None, order: IncidentOrder, revision: IncidentOrder, now: Moment
+) -> int | None:
+    """Return the end of a newer revision from that of the order before, or None if that is unknown.
+
+    Both ends are of the centre's clock, so their difference needs none of the box.
+    """
+    if deadline_ns is None:
+        return None
+    shifted_ns = deadline_ns + _to_ns(revision.ends - order.ends)
+    return min(shifted_ns, now.t_ns + _to_ns(MAX_DURATION + MAX_SKEW))
+
+
+def _to_ns(duration: timedelta) -> int:
+    return duration // timedelta(microseconds=1) * 1000

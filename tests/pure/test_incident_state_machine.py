@@ -26,6 +26,7 @@ from agent.incident.state_machine import (
     Verdict,
     find_deadline_ns,
     judge,
+    shift_deadline_ns,
 )
 
 ISSUED = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -105,6 +106,18 @@ def test_the_end_in_time_of_the_boot_is_known_with_a_clock_or_for_a_fresh_order(
     far = moment(-1e6)
     deadline_ns = find_deadline_ns(ORDER, far, is_fresh=True)
     assert deadline_ns == (50 + 86_400 + MAX_SKEW.total_seconds()) * NS
+
+
+def test_a_revision_moves_the_end_by_as_much_as_the_clock_of_the_centre_says() -> None:
+    now = moment(0, synced=False)
+    for seconds in (3600, -600):
+        revision = msgspec.structs.replace(ORDER, ends=ORDER.ends + timedelta(seconds=seconds))
+        assert shift_deadline_ns(7250 * NS, ORDER, revision, now) == (7250 + seconds) * NS
+    assert shift_deadline_ns(None, ORDER, ORDER, now) is None
+    days = timedelta(days=9)
+    far = msgspec.structs.replace(ORDER, issued=ISSUED + days, ends=ORDER.ends + days)
+    longest = (50 + 86_400 + MAX_SKEW.total_seconds()) * NS
+    assert shift_deadline_ns(7250 * NS, ORDER, far, now) == longest
 
 
 @pytest.mark.parametrize(

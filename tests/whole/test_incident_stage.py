@@ -204,6 +204,34 @@ def test_without_a_clock_a_signed_order_waits_although_it_is_fresh(box: Incident
     assert box.report().state == "pending"
 
 
+@pytest.mark.parametrize("minutes", [120, 10])
+def test_a_revision_without_a_clock_ends_when_it_says(box: IncidentBox, minutes: int) -> None:
+    box.is_signed = True
+    box.restart()
+    box.order()
+    box.clock.synced = False
+    box.turn(300)
+    now = box.clock.utc(box.clock.now_ns)
+    ends = rfc3339(now + timedelta(minutes=minutes))
+    box.order(revision=2, issued=rfc3339(now), ends=ends)
+    assert box.report().ends == ends
+    box.turn(60 * minutes - 1)
+    assert box.report().state == "running"
+    box.turn(1)
+    assert (box.report().state, box.report().reason) == ("ended", "its time is over")
+
+
+def test_a_revision_without_a_clock_whose_end_is_past_ends_it(box: IncidentBox) -> None:
+    box.is_signed = True
+    box.restart()
+    box.order()
+    box.clock.synced = False
+    now = box.clock.utc(box.clock.now_ns)
+    past = {"issued": rfc3339(now - timedelta(hours=2)), "ends": rfc3339(now)}
+    box.order(revision=2, **past)
+    assert box.report().state == "ended"
+
+
 def test_rates_are_raised_to_the_highest_and_restored(box: IncidentBox) -> None:
     box.order("a", rates={"fps": 20})
     box.order("b", rates={"fps": 25, "bitrate_kbit_s": 8000})
