@@ -16,6 +16,9 @@ from drivers.media import Frame
 
 log = logging.getLogger(__name__)
 
+FAILED_AFTER_S = 30.0
+"""Without a frame. Longer than FRAME_TIMEOUT_S: the keyframes of a still street may be ten seconds apart."""
+
 SendPicture = Callable[[str, bytes, int, str], None]
 """Sends a picture: the camera, the JPEG, the frame's time, and the id of the incident's event."""
 
@@ -53,6 +56,8 @@ class IncidentPictures:
         self._camera_pauses = {camera: Pause() for camera in cameras}
         self._rate_pause = Pause()
         self._next_index = 0
+        self._unanswered: dict[str, int] = {}
+        """When the first request was made since a camera's newest frame."""
         self._sent: Counter[str] = Counter()
         self._running: frozenset[str] = frozenset()
         """The events of the incidents that run."""
@@ -62,17 +67,22 @@ class IncidentPictures:
         now_ns = self._clock_ns()
         self._running = frozenset(record.event for record in running)
         wanted = self._wanted(running)
+        if not wanted:
+            self._unanswered.clear()
         if not wanted or not self._rate_pause.is_over(now_ns):
             return
         names = sorted(wanted)
         # Cameras take turns: within a low rate each one gets its share.
+        first = self._next_index
         for offset in range(len(names)):
-            index = (self._next_index + offset) % len(names)
+            index = (first + offset) % len(names)
             camera = names[index]
             if self._camera_pauses[camera].is_over(now_ns):
                 self._next_index = index + 1
-                self._request(camera, wanted[camera], now_ns)
-                return
+                is_silent = self._unanswered_s(camera, now_ns) >= FRAME_TIMEOUT_S
+                self._request(camera, wanted[camera], now_ns, is_silent=is_silent)
+                if not is_silent:
+                    return
 
     def outcomes(self, record: IncidentRecord) -> tuple[IncidentOutcome, ...]:
         """Return what became of the order's `pictures`, by camera."""
@@ -85,6 +95,14 @@ class IncidentPictures:
         return self._sent.pop(record.event, 0)
 
     def _outcome(self, record: IncidentRecord, camera: str) -> IncidentOutcome:
+        refusal = self._refusal(record, camera)
+        if refusal is None and self._unanswered_s(camera, self._clock_ns()) >= FAILED_AFTER_S:
+            return IncidentOutcome(
+                part="pictures", of=camera, outcome="failed", detail="it sends no pictures"
+            )
+        return refusal or IncidentOutcome(part="pictures", of=camera, outcome="done")
+
+    def _refusal(self, record: IncidentRecord, camera: str) -> IncidentOutcome | None:
         if not self._permits(record.signer, "see", camera):
             return IncidentOutcome(
                 part="pictures",
@@ -102,7 +120,7 @@ class IncidentPictures:
                 outcome=outcome,
                 detail=str(error),
             )
-        return IncidentOutcome(part="pictures", of=camera, outcome="done")
+        return None
 
     def _wanted(self, running: Sequence[IncidentRecord]) -> dict[str, _Wanted]:
         wanted: dict[str, _Wanted] = {}
@@ -112,7 +130,7 @@ class IncidentPictures:
                 continue
             for camera in self._cameras:
                 is_faster = camera not in wanted or pictures.every_s < wanted[camera].every_s
-                if is_faster and self._outcome(record, camera).outcome == "done":
+                if is_faster and self._refusal(record, camera) is None:
                     wanted[camera] = _Wanted(
                         event=record.event,
                         every_s=pictures.every_s,
@@ -121,10 +139,19 @@ class IncidentPictures:
                     )
         return wanted
 
-    def _request(self, camera: str, wanted: _Wanted, now_ns: int) -> None:
-        self._camera_pauses[camera].begin(now_ns, wanted.every_s)
-        # Until the frame is there, no other one is requested.
-        self._rate_pause.begin(now_ns, FRAME_TIMEOUT_S)
+    def _unanswered_s(self, camera: str, now_ns: int) -> float:
+        """Return for how long a camera has had a request and sent no frame."""
+        return (now_ns - self._unanswered.get(camera, now_ns)) / 1e9
+
+    def _request(self, camera: str, wanted: _Wanted, now_ns: int, *, is_silent: bool) -> None:
+        self._unanswered.setdefault(camera, now_ns)
+        if is_silent:
+            # The others do not wait for a camera that has let its last request expire.
+            self._camera_pauses[camera].begin(now_ns, max(wanted.every_s, FRAME_TIMEOUT_S))
+        else:
+            # Until the frame is there, no other one is requested.
+            self._camera_pauses[camera].begin(now_ns, wanted.every_s)
+            self._rate_pause.begin(now_ns, FRAME_TIMEOUT_S)
         self._cameras[camera].next_frame.request(
             lambda frame: self._post(lambda: self._take(camera, wanted, frame)),
             now_ns=now_ns,
@@ -132,6 +159,7 @@ class IncidentPictures:
         )
 
     def _take(self, camera: str, wanted: _Wanted, frame: Frame) -> None:
+        self._unanswered.pop(camera, None)
         if wanted.event not in self._running:
             return
         try:

@@ -34,3 +34,37 @@ def test_pictures_come_in_their_interval_and_within_the_rate(box: IncidentBox) -
     box.offer("north")
     box.turn(60)
     assert box.pictures == []
+
+
+def take_turns(box: IncidentBox, seconds: int, *cameras: str) -> None:
+    """Let a second pass after the other; each of the cameras delivers a frame in it."""
+    for _ in range(seconds):
+        box.turn(1)
+        for camera in cameras:
+            box.offer(camera)
+        box.turn()
+
+
+def test_a_dead_camera_takes_no_pictures_of_the_others(box: IncidentBox) -> None:
+    box.cameras["yard"] = CameraAccess()
+    box.restart()
+    box.order(pictures={"every_s": 2})
+    take_turns(box, 60, "north")
+    # One of each two seconds, but for the five in which the dead one was waited for.
+    assert len(box.pictures) in (27, 28)
+    assert box.outcome("pictures", "north").outcome == "done"
+    assert box.outcome("pictures", "yard").outcome == "failed"
+    assert box.outcome("pictures", "yard").detail == "it sends no pictures"
+    box.pictures.clear()
+    take_turns(box, 10, "north", "yard")
+    assert "yard" in {camera for camera, _ in box.pictures}
+    assert box.outcome("pictures", "yard").outcome == "done"
+
+
+def test_a_camera_that_was_dead_is_not_failed_at_the_next_incident(box: IncidentBox) -> None:
+    box.order(pictures={"every_s": 2})
+    take_turns(box, 60)
+    assert box.outcome("pictures", "north").outcome == "failed"
+    box.order(revision=2, ended=True)
+    box.order("j", pictures={"every_s": 2})
+    assert box.outcome("pictures", "north").outcome == "done"
