@@ -51,7 +51,7 @@ def make_incident_stage(
         {head.name: head.camera for head in config.head},
         _command_runner(box, dispatcher),
         actuators.lease_holder,
-        store.note_moved,
+        store.note_sent,
         clock.boottime_ns,
         jobs.post,
         permits,

@@ -12,7 +12,7 @@ from agent.base.json_decode import JsonDecoder, MalformedJson
 from agent.base.model import CommandDone, CommandRefused, IncidentOutcome, Outcome, Reply
 from agent.commands.requester import Requester
 from agent.incident.order import Permits
-from agent.incident.record import IncidentRecord
+from agent.incident.record import IncidentRecord, SentHead
 from agent.ptz import ptz_args
 from agent.ptz.ptz_args import (
     LeaseInfo,
@@ -46,11 +46,16 @@ _OUTCOME_BY_CODE: Mapping[str, Outcome] = {
 
 
 class _Governing(msgspec.Struct, frozen=True, kw_only=True):
-    """The incident that a head follows."""
+    """The incident that a head follows. `preset` is None without one and when `sent` has what became of it."""
 
     incident: str
     requester: Requester
     preset: str | None
+    sent: SentHead | None
+
+    def outcome(self) -> tuple[Outcome, str | None]:
+        """Return the outcome of a lease, and its detail, if there is no preset to send the head to."""
+        return ("done", None) if self.sent is None else (self.sent.outcome, self.sent.detail)
 
 
 class _HeadState:
@@ -80,19 +85,19 @@ class IncidentHeads:
         heads: Mapping[str, str | None],
         run_command: RunCommand,
         holder_of: Callable[[str], Requester | None],
-        on_moved: Callable[[str, str], None],
+        on_sent: Callable[[str, SentHead], None],
         clock_ns: Callable[[], int],
         post: Callable[[Callable[[], None]], None],
         permits: Permits,
     ) -> None:
-        """`heads` have the camera of each head, if it carries one. `holder_of` returns the holder of a head's lease. `on_moved` gets the incident and a head at its preset."""
+        """`heads` have the camera of each head, if it carries one. `holder_of` returns the holder of a head's lease. `on_sent` gets the incident and a head that is not sent to its preset again."""
         self._box = box
         self._cameras = dict(heads)
         self._states = {head: _HeadState() for head in heads}
         self._permits = permits
         self._run_command = run_command
         self._holder_of = holder_of
-        self._on_moved = on_moved
+        self._note_sent = on_sent
         self._clock_ns = clock_ns
         self._post = post
 
@@ -118,7 +123,7 @@ class IncidentHeads:
                     governing.requester.id,
                     governing.requester.role,
                 )
-                state.outcome, state.detail = ("done" if is_same else "busy"), None
+                state.outcome, state.detail = governing.outcome() if is_same else ("busy", None)
                 state.pause.begin(now_ns, RETRY_S)
                 continue
             self._acquire(head, state, governing, now_ns)
@@ -144,11 +149,12 @@ class IncidentHeads:
             heads = record.order.heads
             if heads is None or not self._permits(record.signer, "move", self._cameras[head]):
                 continue
-            preset = heads.preset_of(self._box, head)
+            sent = record.find_sent(head)
             return _Governing(
                 incident=record.id,
                 requester=_requester_for(record.signer, heads.role),
-                preset=None if head in record.moved_heads else preset,
+                preset=heads.preset_of(self._box, head) if sent is None else None,
+                sent=sent,
             )
         return None
 
@@ -178,7 +184,7 @@ class IncidentHeads:
         state.pause.begin(now_ns, RENEW_AFTER_S)
         if governing.preset is None:
             if state.outcome in _PASSING_OUTCOMES:
-                state.outcome, state.detail = "done", None
+                state.outcome, state.detail = governing.outcome()
             return
         state.answer_pause.begin(now_ns, ANSWER_TIMEOUT_S)
         self._run_command(
@@ -199,8 +205,9 @@ class IncidentHeads:
                 state.pause.begin(self._clock_ns(), RETRY_S)
                 return
         # Not again: an operator may turn the head from now on, and an unknown preset stays unknown.
-        state.governing = msgspec.structs.replace(governing, preset=None)
-        self._on_moved(governing.incident, head)
+        sent = SentHead(head=head, outcome=state.outcome, detail=state.detail)
+        state.governing = msgspec.structs.replace(governing, preset=None, sent=sent)
+        self._note_sent(governing.incident, sent)
 
     def _release(self, head: str, state: _HeadState) -> None:
         lease, governing = state.lease, state.governing

@@ -91,7 +91,7 @@ class IncidentPictures:
         return tuple(self._outcome(record, camera) for camera in self._cameras)
 
     def pop_sent_count(self, record: IncidentRecord) -> int:
-        """Return the number of pictures that were sent for an incident since the start of the agent, and forget it."""
+        """Return the number of pictures that were sent for an incident since the last call."""
         return self._sent.pop(record.event, 0)
 
     def _outcome(self, record: IncidentRecord, camera: str) -> IncidentOutcome:

@@ -54,6 +54,8 @@ MAX_QUEUED_ORDERS = 64
 REPORT_INTERVAL_S = 5.0
 """Between reports of changed outcomes."""
 HOLD_CHECK_INTERVAL_S = 5.0
+COUNT_SAVE_INTERVAL_S = 60.0
+"""Of the number of pictures, which a power cut may lower by as much."""
 WAIT_REASON = "the clock of the box is not trusted: it cannot know whether the incident still runs"
 TIME_OVER_REASON = "its time is over"
 
@@ -128,8 +130,10 @@ class IncidentStage:
         self._orders_lock = threading.Lock()
         self._queued_orders = 0
         self._reported: dict[str, tuple[IncidentOutcome, ...]] = {}
-        self._report_pause, self._hold_pause = Pause(), Pause()
+        self._report_pause, self._hold_pause, self._count_pause = Pause(), Pause(), Pause()
         self._is_resumed = False
+        self._resumed: frozenset[str] = frozenset()
+        """The events of the incidents that an earlier agent has begun."""
 
     def receive(self, incident_id: str, received: ReceivedPublish) -> None:
         """Queue a message of the topic of an incident. Thread-safe; never blocks or raises."""
@@ -156,11 +160,15 @@ class IncidentStage:
         self._jobs.wake()
 
     def close(self) -> None:
-        """Do nothing: the state is on the disk, and leases end with the agent."""
+        """Save the number of pictures. Leases end with the agent."""
+        self._save_counts()
 
     def _resume(self) -> None:
         """Continue the incidents of the previous agent."""
         now = self._now()
+        self._resumed = frozenset(
+            record.event for record in self._store.open if record.phase == "running"
+        )
         for record in self._store.open:
             if record.deadline_boot != self._boot:
                 # How long the box was off is unknown without a clock: the incident gets its whole time again.
@@ -238,7 +246,7 @@ class IncidentStage:
                 signers=signed.signers,
                 deadline_boot=self._boot,
                 deadline_ns=deadline_ns,
-                moved_heads=record.moved_heads if is_same_heads else (),
+                sent_heads=record.sent_heads if is_same_heads else (),
             )
         return IncidentRecord(
             order=signed.order,
@@ -275,6 +283,20 @@ class IncidentStage:
             for record in running:
                 self._effects.holds.keep_open(record)
         self._report_changes(running, now.t_ns)
+        if self._count_pause.is_over(now.t_ns):
+            self._count_pause.begin(now.t_ns, COUNT_SAVE_INTERVAL_S)
+            self._save_counts()
+
+    def _save_counts(self) -> None:
+        for record in self._store.open:
+            counted = self._counted(record)
+            if counted != record:
+                self._store.save(counted)
+
+    def _counted(self, record: IncidentRecord) -> IncidentRecord:
+        """Return the record with the pictures that were sent since its newest save."""
+        count = record.sent_pictures + self._effects.pictures.pop_sent_count(record)
+        return msgspec.structs.replace(record, sent_pictures=count)
 
     def _execute(self, record: IncidentRecord, effect: Effect, *, by: str, reason: str) -> None:
         """Execute the effect of a transition. A receipt comes before the action, and the state before the report."""
@@ -297,13 +319,16 @@ class IncidentStage:
                 self._effects.holds.keep_open(record)
                 self._report(record, None)
             case "end":
-                count = self._effects.pictures.pop_sent_count(record)
-                detail = f"{reason}; {count} pictures were sent" if count else reason
-                self._write_receipt(record, "ended", by, detail)
+                self._write_receipt(record, "ended", by, reason + self._describe_pictures(record))
                 self._effects.holds.end(record)
                 self._report(record, reason)
             case "drop":
                 self._report(record, reason)
+
+    def _describe_pictures(self, record: IncidentRecord) -> str:
+        count = self._counted(record).sent_pictures
+        at_least = "at least " if record.event in self._resumed else ""
+        return f"; {at_least}{count} pictures were sent" if count else ""
 
     def _write_receipt(self, record: IncidentRecord, change: str, by: str, detail: str) -> None:
         self._reporter.append_receipt(

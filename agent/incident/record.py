@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from agent.base.model import Outcome
 from agent.base.state_file import StateFile
 from agent.base.state_inventory import StateInventory
 from agent.commands.requester import Requester
@@ -33,14 +34,22 @@ class CameraHold(msgspec.Struct, frozen=True, kw_only=True):
     boot: str | None
 
 
+class SentHead(msgspec.Struct, frozen=True, kw_only=True):
+    """A head that is not sent to its preset again, and what became of it."""
+
+    head: str
+    outcome: Outcome
+    detail: str | None
+
+
 class IncidentRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One incident on this box.
 
     `order` is the revision in force, with the longest `before_min` since the begin; `signers` are its own.
     `deadline_ns` is its end in time of the boot `deadline_boot`, see `state_machine.judge`. `event` is the id of the
     event that reports it, and `event_rev` its newest revision, 0 before the first one; it began with the arrival of
-    the order, at `begun_ns` of `begun_boot`, `begun_time` in UTC, and was open in `later_boots` too. `moved_heads`
-    have taken their presets.
+    the order, at `begun_ns` of `begun_boot`, `begun_time` in UTC, and was open in `later_boots` too. `sent_pictures`
+    counts its pictures up to the newest save.
     """
 
     order: IncidentOrder
@@ -55,12 +64,17 @@ class IncidentRecord(msgspec.Struct, frozen=True, kw_only=True):
     deadline_boot: str
     deadline_ns: int | None
     holds: tuple[CameraHold, ...] = ()
-    moved_heads: tuple[str, ...] = ()
+    sent_heads: tuple[SentHead, ...] = ()
+    sent_pictures: int = 0
 
     @property
     def id(self) -> str:
         """The incident's id."""
         return self.order.id
+
+    def find_sent(self, head: str) -> SentHead | None:
+        """Return what became of a head's preset, or None if it is to be sent there."""
+        return next((sent for sent in self.sent_heads if sent.head == head), None)
 
     @property
     def signer(self) -> Requester:
@@ -127,11 +141,11 @@ class IncidentStore:
             open_records = (*others, record)
         self._replace(IncidentRecords(open=open_records, ended=ended))
 
-    def note_moved(self, incident_id: str, head: str) -> None:
-        """Remember that a head has taken its preset, so that a restart does not turn it again."""
+    def note_sent(self, incident_id: str, sent: SentHead) -> None:
+        """Remember what became of a head's preset, so that a restart does not turn it again."""
         record = self.find(incident_id)
         if record is not None:
-            self.save(msgspec.structs.replace(record, moved_heads=(*record.moved_heads, head)))
+            self.save(msgspec.structs.replace(record, sent_heads=(*record.sent_heads, sent)))
 
     def write_unwritten(self) -> None:
         """Write the records again if the disk did not take them."""

@@ -178,7 +178,7 @@ class IncidentBox:
             {"mast": "north"},
             self._run_command,
             lambda _head: self.lease(),
-            self.store.note_moved,
+            self.store.note_sent,
             self.clock.boottime_ns,
             self.jobs.post,
             self.permits,

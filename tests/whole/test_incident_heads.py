@@ -95,3 +95,24 @@ def test_a_head_that_an_operator_keeps_is_reported_once(box: IncidentBox) -> Non
         box.turn(11)
     assert len(box.events) == count + 1
     assert box.outcome("heads", "mast").outcome == "done"
+
+
+def test_an_unknown_preset_stays_unknown_over_a_restart_and_a_busy_head(box: IncidentBox) -> None:
+    box.order(heads={"presets": [{"preset": "nowhere"}]})
+    box.turn(10)
+    unknown = box.outcome("heads", "mast")
+    assert unknown.outcome == "unknown"
+    box.restart()
+    box.turn(10)
+    assert box.outcome("heads", "mast") == unknown
+    box.commands.run_command(
+        {"do": "acquire", "head": "mast", "lease_s": 40}, "acquire", expires=EXPIRES
+    )
+    for _ in range(12):
+        box.turn(10)
+    assert box.lease() == Requester(id="amina", role="incident")
+    assert box.outcome("heads", "mast") == unknown
+    set_preset(box)
+    box.order(revision=2, heads={"presets": [{"preset": "gate"}]})
+    box.turn(10)
+    assert box.outcome("heads", "mast").outcome == "done"

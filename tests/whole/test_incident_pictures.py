@@ -68,3 +68,25 @@ def test_a_camera_that_was_dead_is_not_failed_at_the_next_incident(box: Incident
     box.order(revision=2, ended=True)
     box.order("j", pictures={"every_s": 2})
     assert box.outcome("pictures", "north").outcome == "done"
+
+
+def test_the_receipt_of_the_end_counts_pictures_from_before_a_restart(box: IncidentBox) -> None:
+    box.order(pictures={"every_s": 2})
+    take_turns(box, 20, "north")
+    box.stage.close()
+    box.restart()
+    take_turns(box, 20, "north")
+    count = len(box.pictures)
+    box.order(revision=2, ended=True)
+    expected = f"it was ended by an order; at least {count} pictures were sent"
+    assert box.receipts[-1].detail == expected
+
+
+def test_a_power_cut_costs_the_count_of_the_last_minute_at_most(box: IncidentBox) -> None:
+    box.order(pictures={"every_s": 2})
+    take_turns(box, 100, "north")
+    box.restart()
+    box.order(revision=2, ended=True)
+    assert "; at least " in box.receipts[-1].detail
+    counted = int(box.receipts[-1].detail.split()[-4])
+    assert len(box.pictures) - 30 <= counted <= len(box.pictures)
