@@ -140,9 +140,9 @@ class IncidentOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 class IncidentReport(msgspec.Struct, frozen=True, kw_only=True):
     """An incident at a box.
 
-    `state` is `pending` while the box cannot know whether it still runs, because its clock is not trusted. `revision` is
-    that of the order in force, `by` and `role` of the person who ordered it, `ends` the end in RFC 3339. `reason` says
-    why it has ended or waits, else it is null.
+    `state` is `pending` while the box cannot know whether it still runs, because its clock is not trusted, or while as many
+    as may run do. `revision` is that of the order in force, `by` and `role` of the person who ordered it, `ends` the end in
+    RFC 3339. `reason` says why it has ended or waits, else it is null.
     """
 
     incident: str

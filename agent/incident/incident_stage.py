@@ -23,7 +23,13 @@ from agent.incident.order import (
     SignedOrder,
     held_from_as_early,
 )
-from agent.incident.record import MAX_LATER_BOOTS, MAX_OPEN, IncidentRecord, IncidentStore
+from agent.incident.record import (
+    MAX_LATER_BOOTS,
+    MAX_PENDING,
+    MAX_RUNNING,
+    IncidentRecord,
+    IncidentStore,
+)
 from agent.incident.state_machine import (
     ON_ORDER,
     ON_TICK,
@@ -56,7 +62,11 @@ REPORT_INTERVAL_S = 5.0
 HOLD_CHECK_INTERVAL_S = 5.0
 COUNT_SAVE_INTERVAL_S = 60.0
 """Of the number of pictures, which a power cut may lower by as much."""
-WAIT_REASON = "the clock of the box is not trusted: it cannot know whether the incident still runs"
+NO_CLOCK_REASON = (
+    "the clock of the box is not trusted: it cannot know whether the incident still runs"
+)
+NO_PLACE_REASON = f"{MAX_RUNNING} incidents run already: it waits until one has ended"
+SURPLUS_REASON = "more incidents wait than the box keeps, and it ends first"
 TIME_OVER_REASON = "its time is over"
 
 
@@ -210,22 +220,36 @@ class IncidentStage:
         )
         if deadline_ns is None and record is not None:
             deadline_ns = shift_deadline_ns(record.deadline_ns, record.order, order, now)
-        verdict = judge(order, now, deadline_ns) if is_addressed else "over"
         phase: Phase | None = None if ended_revision is None else "ended"
         if record is not None:
             phase = record.phase
-        transition = ON_ORDER[phase, verdict]
-        if record is None and transition.phase != "ended" and len(self._store.open) >= MAX_OPEN:
-            log.error("incident %s: left out: %d run already", incident_id, MAX_OPEN)
-            return
-        revised = self._revised(record, signed, now, deadline_ns)
+        verdict = judge(order, now, deadline_ns) if is_addressed else "over"
         reason = _end_reason(order, is_addressed=is_addressed)
+        if verdict == "unclear":
+            reason = NO_CLOCK_REASON
+        elif verdict == "runs" and phase != "running" and not self._has_place():
+            verdict, reason = "unclear", NO_PLACE_REASON
+        transition = ON_ORDER[phase, verdict]
+        revised = self._revised(record, signed, now, deadline_ns)
         self._execute(
             msgspec.structs.replace(revised, phase=transition.phase),
             transition.effect,
             by=order_by(revised),
             reason=reason,
         )
+        self._end_surplus()
+
+    def _has_place(self) -> bool:
+        """Return whether one more incident may run."""
+        return sum(record.phase == "running" for record in self._store.open) < MAX_RUNNING
+
+    def _end_surplus(self) -> None:
+        """End the pending incident that ends first if there are too many. None is left out without a report."""
+        pending = [record for record in self._store.open if record.phase == "pending"]
+        if len(pending) > MAX_PENDING:
+            first = min(pending, key=lambda record: record.order.ends)
+            ended = msgspec.structs.replace(first, phase="ended")
+            self._execute(ended, "drop", by="vigie", reason=SURPLUS_REASON)
 
     def _revised(
         self,
@@ -265,9 +289,11 @@ class IncidentStage:
         now = self._now()
         for record in self._store.open:
             verdict = judge(record.order, now, record.deadline_ns)
+            if verdict == "runs" and record.phase == "pending" and not self._has_place():
+                verdict = "unclear"
             transition = ON_TICK[record.phase, verdict]
             deadline_ns = record.deadline_ns
-            if transition.effect == "begin":
+            if transition.effect == "begin" and now.synced:
                 deadline_ns = find_deadline_ns(record.order, now, is_fresh=False)
             changed = msgspec.structs.replace(
                 record, phase=transition.phase, deadline_ns=deadline_ns
@@ -304,7 +330,7 @@ class IncidentStage:
             case "none":
                 self._store.save(record)
             case "wait":
-                self._report(record, WAIT_REASON)
+                self._report(record, reason)
             case "begin":
                 self._write_receipt(record, "begun", order_by(record), describe(record.order))
                 self._store.save(record)

@@ -18,8 +18,10 @@ from agent.incident.state_machine import Phase
 log = logging.getLogger(__name__)
 
 FILE_NAME = "incidents.json"
-MAX_OPEN = 8
-"""Incidents that are pending or run at once. One more is refused."""
+MAX_RUNNING = 8
+"""At once. One more is pending until one has ended."""
+MAX_PENDING = 8
+"""Of more, the one that ends first is ended. With as many orders of the largest size the file has half of its limit."""
 MAX_LATER_BOOTS = 64
 """Boots that are remembered of an incident. On a box that never has a clock an order waits for ever."""
 MAX_ENDED = 64

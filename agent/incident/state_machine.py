@@ -1,6 +1,6 @@
 """The states of an incident on one box, as a table. Pure.
 
-    pending   the box cannot know yet whether the incident still runs: its clock is not trusted
+    pending   the box cannot know yet whether the incident still runs, as its clock is not trusted, or as many as may run do
     running   the box does what the order says
     ended     it was ended by an order, or its time is over
 
@@ -18,7 +18,7 @@ from agent.incident.order import MAX_DURATION, IncidentOrder
 
 Phase = Literal["pending", "running", "ended"]
 Verdict = Literal["runs", "unclear", "over"]
-"""Whether an order is in force now."""
+"""Whether an order is in force now. One that cannot run because of others is unclear too."""
 Effect = Literal["none", "wait", "begin", "revise", "end", "drop"]
 """Actions of the box at a transition.
 

@@ -9,6 +9,7 @@ import pytest
 
 from agent.authority.signed_message import sign_message
 from agent.base.clock import rfc3339
+from agent.base.model import IncidentReport
 from agent.commands.requester import Requester
 from agent.config.control import ControlConfig, RolePermission
 from agent.incident.order import (
@@ -19,7 +20,7 @@ from agent.incident.order import (
     PicturesOrder,
     make_order_reader,
 )
-from agent.incident.record import MAX_OPEN
+from agent.incident.record import MAX_PENDING, MAX_RUNNING
 from centre.signing import sign_incident
 from tests.authority_rig import ControlKeys
 from tests.whole.incident_rig import AN_HOUR, BOOT, NEXT_BOOT, NS, IncidentBox, box, changes, phases
@@ -246,13 +247,57 @@ def test_rates_are_raised_to_the_highest_and_restored(box: IncidentBox) -> None:
     assert len(box.rates) == 4
 
 
-def test_so_many_incidents_run_at_once_and_no_more(box: IncidentBox) -> None:
-    for number in range(MAX_OPEN + 1):
+def states(box: IncidentBox) -> dict[str, str]:
+    """The newest reported state of each incident."""
+    reports = [event.incident for event in box.events]
+    return {one.incident: one.state for one in reports if isinstance(one, IncidentReport)}
+
+
+def test_one_more_than_run_at_once_waits_until_one_has_ended(box: IncidentBox) -> None:
+    for number in range(MAX_RUNNING):
         box.order(f"i{number}")
-    assert {event.name for event in box.events} == {f"i{number}" for number in range(MAX_OPEN)}
-    box.order("i0", 2, ended=True)
-    box.order(f"i{MAX_OPEN}", 2)
-    assert box.report().incident == f"i{MAX_OPEN}"
+    box.order("late", retained=True, footage={"before_min": 10})
+    assert states(box) == {f"i{n}": "running" for n in range(MAX_RUNNING)} | {"late": "pending"}
+    assert box.report().reason == "8 incidents run already: it waits until one has ended"
+    box.turn(60)
+    box.restart()
+    assert (states(box)["late"], box.holds()) == ("pending", [])
+    box.order("i3", 2, ended=True)
+    assert (states(box)["i3"], states(box)["late"]) == ("ended", "running")
+    assert [hold.begin_ns for hold in box.holds()] == [3000 * NS], "before the order arrived"
+
+
+def test_a_fresh_order_that_waits_without_a_clock_ends_in_time(box: IncidentBox) -> None:
+    box.clock.synced = False
+    for number in range(MAX_RUNNING):
+        box.order(f"i{number}")
+    box.turn(AN_HOUR / 2)
+    box.order("late")
+    box.turn(AN_HOUR / 2)
+    assert states(box)["late"] == "running", "the others are over"
+    box.turn(AN_HOUR / 2)
+    assert states(box)["late"] == "ended"
+
+
+def test_orders_that_wait_for_the_clock_take_no_place_of_one_that_runs(box: IncidentBox) -> None:
+    box.clock.synced = False
+    for number in range(MAX_PENDING):
+        box.order(f"kept{number}", retained=True)
+    box.order("fresh")
+    assert states(box)["fresh"] == "running"
+
+
+def test_of_too_many_that_wait_the_one_that_ends_first_is_ended(box: IncidentBox) -> None:
+    box.clock.synced = False
+    now = box.clock.utc(box.clock.now_ns)
+    for number in range(MAX_PENDING + 1):
+        ends = rfc3339(now + timedelta(hours=1, minutes=abs(number - 3)))
+        box.order(f"i{number}", retained=True, ends=ends)
+    assert [name for name, state in states(box).items() if state == "ended"] == ["i3"]
+    assert box.report().reason == "more incidents wait than the box keeps, and it ends first"
+    count = len(box.events)
+    box.order("i3", retained=True, ends=rfc3339(now + timedelta(hours=1)))
+    assert len(box.events) == count, "as an incident that has ended, until a newer revision"
 
 
 def test_an_incident_whose_state_cannot_be_written_runs_all_the_same(box: IncidentBox) -> None:
