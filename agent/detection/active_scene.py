@@ -20,12 +20,13 @@ class SceneInForce(msgspec.Struct, frozen=True, kw_only=True):
     """The scene since the last change of position, which was at `since_ns`.
 
     `scene` is None while the head moves and while the whole picture is masked. It is empty if the
-    camera rests at a position without a scene. `generation` counts the changes.
+    camera rests at a position without a scene. `masks` are those of its pictures. `generation` counts the changes.
     """
 
     generation: int
     preset: str | None
     scene: Scene | None
+    masks: tuple[Polygon, ...]
     since_ns: int
 
 
@@ -57,7 +58,9 @@ class FixedScene:
 
     def _set(self, scene: Scene, generation: int) -> None:
         self._masks = scene.masks
-        self._current = SceneInForce(generation=generation, preset=None, scene=scene, since_ns=0)
+        self._current = SceneInForce(
+            generation=generation, preset=None, scene=scene, masks=scene.masks, since_ns=0
+        )
 
 
 class ActiveScene:
@@ -76,7 +79,13 @@ class ActiveScene:
         self._position: tuple[str | None, bool, ShiftTolerance | None] = (None, False, None)
         self._set_scenes(scenes)
         self._set_masks(self._fallback_masks, clock_ns())
-        self._current = SceneInForce(generation=0, preset=None, scene=None, since_ns=clock_ns())
+        self._current = SceneInForce(
+            generation=0,
+            preset=None,
+            scene=None,
+            masks=self._fallback_masks,
+            since_ns=clock_ns(),
+        )
 
     @property
     def has_masks(self) -> bool:
@@ -156,6 +165,7 @@ class ActiveScene:
             generation=self._current.generation + 1,
             preset=preset,
             scene=scene,
+            masks=self._masks.masks,
             since_ns=self._clock_ns(),
         )
 

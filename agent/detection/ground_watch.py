@@ -39,22 +39,29 @@ MAX_SHIFT_ON_HEAD = 0.02
 class GroundReference(msgspec.Struct, frozen=True, kw_only=True):
     """The picture of a view, as PNG, from when its ground was calibrated by these marks.
 
-    `moved` is the reason why the calibration is stale, None while it is in force.
+    `moved` is the reason why the calibration is stale, None while it is in force. `preset` is that of the view, `""` of
+    a fixed camera.
     """
 
     marks: Sha256
     picture: bytes
     moved: str | None
+    preset: str = ""
 
 
 class GroundWatch:
     """Compares the pictures of one calibrated view with its reference. One thread calls `observe`."""
 
     def __init__(
-        self, marks: Sha256, reference: GroundReference | None, max_shift: float = MAX_SHIFT
+        self,
+        marks: Sha256,
+        reference: GroundReference | None,
+        max_shift: float = MAX_SHIFT,
+        preset: str = "",
     ) -> None:
         """`marks` are the digest of the scene's. A reference of others, or one that is no picture, is replaced."""
         self.marks = marks
+        self._preset = preset
         self._max_shift = max_shift
         self.reference: GroundReference | None = None
         self._picture: Plane | None = None
@@ -75,6 +82,11 @@ class GroundWatch:
     def begin_stay(self) -> None:
         """Forget pictures from before: the camera is back at its view."""
         self._samples.clear()
+
+    @property
+    def aspect(self) -> float:
+        """The width of the reference by its height, 1 without one."""
+        return 1.0 if self._picture is None else self._picture.shape[1] / self._picture.shape[0]
 
     def cover(self, masks: Sequence[Polygon]) -> bool:
         """Paint masks over the reference: what a newer mask hides must not stay in it. Return as `observe`."""
@@ -119,7 +131,9 @@ class GroundWatch:
         if compare_to_reference(picture, picture) != "good":
             return False
         self._picture = picture
-        self.reference = GroundReference(marks=self.marks, picture=_encode(picture), moved=None)
+        self.reference = GroundReference(
+            marks=self.marks, picture=_encode(picture), moved=None, preset=self._preset
+        )
         return True
 
     def _compare(self, reference: Plane, picture: Plane, t_ns: int) -> bool:

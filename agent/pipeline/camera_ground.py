@@ -1,7 +1,8 @@
 """Ground of one camera: whether its calibrations still hold, and which lines and zones can be trusted."""
 
 import logging
-from collections.abc import Callable, Collection, Mapping
+import threading
+from collections.abc import Callable, Mapping
 from functools import reduce
 from pathlib import Path
 from typing import NamedTuple
@@ -10,10 +11,10 @@ import msgspec
 
 from agent.base.health_model import GroundHealth
 from agent.base.message import Message, join_sentences
-from agent.base.model import Event, FrameResult
+from agent.base.model import Event, FrameResult, ShiftTolerance
 from agent.base.sha256 import Sha256, sha256_hex
 from agent.base.state_file import StateFile
-from agent.detection.active_scene import SceneInForce
+from agent.detection.active_scene import SceneInForce, expand_polygons
 from agent.detection.ground_watch import (
     MAX_SHIFT,
     MAX_SHIFT_ON_HEAD,
@@ -68,45 +69,48 @@ class CameraGround:
         self._folder = folder
         self._faults = faults
         self._max_shift = MAX_SHIFT_ON_HEAD if on_head else MAX_SHIFT
+        self._mask_margin = MAX_SHIFT_ON_HEAD if on_head else 0.0
         self._frame_size_px = frame_size_px
         self._views: Mapping[str, _View] = {}
         self._current: str | None = None
         self._on_change = on_change
+        self._lock = threading.Lock()
+        """Held while a reference is changed: by other scenes, or on the detect thread."""
         self.replace_scenes(scenes, fisheye_masks)
 
     def replace_scenes(
         self, scenes: Mapping[str, Scene], fisheye_masks: tuple[Polygon, ...] = ()
     ) -> None:
-        """Use other scenes. A calibration by the same marks keeps its reference.
+        """Use other scenes. A calibration by the same marks keeps its reference. When this returns, no reference shows
+        what a mask hides.
 
         That of a view keeps it under the same masks of its fisheye camera: those are not drawn on the picture of the view, so
         a picture from before them is deleted.
         """
-        known = {view.watch.marks: view.watch for view in self._views.values() if view.watch}
-        views: dict[str, _View] = {}
-        for preset, scene in scenes.items():
-            watch = None
-            if scene.ground is not None:
-                marks = marks_digest(scene.ground)
-                if fisheye_masks:
-                    marks = sha256_hex(marks.encode() + msgspec.json.encode(fisheye_masks))
-                watch = known.get(marks) or self._open_watch(marks)
-            views[preset] = _View(scene, watch)
-        self._views = views
-        if fisheye_masks:
-            self._delete_others({view.watch.marks for view in views.values() if view.watch})
-        self._update_fault()
+        with self._lock:
+            known = {view.watch.marks: view.watch for view in self._views.values() if view.watch}
+            views: dict[str, _View] = {}
+            for preset, scene in scenes.items():
+                watch = None
+                if scene.ground is not None:
+                    marks = marks_digest(scene.ground)
+                    if fisheye_masks:
+                        marks = sha256_hex(marks.encode() + msgspec.json.encode(fisheye_masks))
+                    watch = known.get(marks) or self._open_watch(marks, preset)
+                views[preset] = _View(scene, watch)
+            self._views = views
+            self._cover_references(are_others_kept=not fisheye_masks)
+            self._update_fault()
 
     def begin_scene(self, current: SceneInForce) -> None:
         """Watch the view of the scene in force."""
-        scene = current.scene
-        self._current = None if scene is None else current.preset or ""
-        watch = self._current_watch()
-        if watch is None or scene is None:
-            return
-        watch.begin_stay()
-        if watch.cover(scene.masks):
-            self._store(watch)
+        with self._lock:
+            self._current = None if current.scene is None else current.preset or ""
+            watch = self._current_watch()
+            if watch is not None:
+                watch.begin_stay()
+                # On a head that repeats badly they are larger than by the margin.
+                self._cover(watch, current.masks)
 
     def is_stale(self) -> bool:
         """Whether the view has moved since the scene in force was calibrated."""
@@ -116,23 +120,27 @@ class CameraGround:
     def on_result(self, result: FrameResult) -> None:
         """Take the picture of a frame."""
         size_px = (result.width_px, result.height_px)
-        watch = self._current_watch()
-        was_known, was_stale = size_px == self._frame_size_px, self.is_stale()
-        self._frame_size_px = size_px
-        if watch is None:
-            return
-        if watch.observe(result.gate_luma, result.t_ns):
-            self._store(watch)
+        with self._lock:
+            watch = self._current_watch()
+            was_known, was_stale = size_px == self._frame_size_px, self.is_stale()
+            self._frame_size_px = size_px
+            if watch is None:
+                return
+            if watch.observe(result.gate_luma, result.t_ns):
+                self._store(watch)
         if not was_known or self.is_stale() != was_stale:
             self._on_change()
 
     def on_event(self, event: Event) -> None:
         """Take an event of the camera: that it was moved makes the calibration stale at once."""
-        watch = self._current_watch()
-        is_move = event.kind == TAMPER_EVENTS["moved"].kind and event.phase == "begin"
-        if watch is not None and is_move and watch.mark_moved("the camera was moved"):
+        if event.kind != TAMPER_EVENTS["moved"].kind or event.phase != "begin":
+            return
+        with self._lock:
+            watch = self._current_watch()
+            if watch is None or not watch.mark_moved("the camera was moved"):
+                return
             self._store(watch)
-            self._on_change()
+        self._on_change()
 
     def health(self) -> GroundHealth | None:
         """Return the state of the calibration in force, or None if there is none."""
@@ -168,13 +176,45 @@ class CameraGround:
         view = None if self._current is None else self._views.get(self._current)
         return None if view is None else view.watch
 
-    def _open_watch(self, marks: Sha256) -> GroundWatch:
-        return GroundWatch(marks, self._state_file(marks).load(), self._max_shift)
+    def _open_watch(self, marks: Sha256, preset: str) -> GroundWatch:
+        return GroundWatch(marks, self._state_file(marks).load(), self._max_shift, preset)
 
-    def _store(self, watch: GroundWatch) -> None:
+    def _cover_references(self, *, are_others_kept: bool) -> None:
+        """Paint the masks over the references of the scenes, and over those of earlier marks, or delete the latter.
+
+        One is deleted too if its view has no scene any more: a head hides its whole picture there.
+        """
+        in_force = set()
+        for scene, watch in self._views.values():
+            if watch is not None:
+                in_force.add(watch.marks)
+                self._cover(watch, scene.masks, self._mask_margin)
+        if are_others_kept and not any(scene.masks for scene, _ in self._views.values()):
+            return
+        for path in self._folder.glob("*.json"):
+            if path.stem in in_force:
+                continue
+            watch = GroundWatch(path.stem, self._state_file(path.stem).read())
+            view = None if watch.reference is None else self._views.get(watch.reference.preset)
+            if view is None or not are_others_kept:
+                self._delete(path)
+            else:
+                self._cover(watch, view.scene.masks, self._mask_margin)
+
+    def _cover(self, watch: GroundWatch, masks: tuple[Polygon, ...], margin: float = 0.0) -> None:
+        """Paint masks over a reference, expanded by a share of its width.
+
+        Its file is deleted if the disk does not take another one.
+        """
+        tolerance = ShiftTolerance(x=margin, y=min(1.0, margin * watch.aspect))
+        if watch.cover(expand_polygons(masks, tolerance)) and not self._store(watch):
+            self._delete(self._state_file(watch.marks).path)
+
+    def _store(self, watch: GroundWatch) -> bool:
+        """Store the reference, if there is one. Return False if the disk refuses that."""
         self._update_fault()
         if watch.reference is None:
-            return
+            return True
         try:
             self._state_file(watch.marks).write(watch.reference)
             newest_first = sorted(
@@ -186,13 +226,12 @@ class CameraGround:
             log.error(
                 "camera %s: the picture of its ground cannot be kept: %s", self._camera, error
             )
+            return False
+        return True
 
-    def _delete_others(self, kept: Collection[Sha256]) -> None:
-        """Delete the references of other marks and masks."""
+    def _delete(self, path: Path) -> None:
         try:
-            for path in self._folder.glob("*.json"):
-                if path.stem not in kept:
-                    path.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
         except OSError as error:
             log.error(
                 "camera %s: a picture of its ground cannot be deleted: %s", self._camera, error

@@ -8,15 +8,21 @@ import msgspec
 import numpy as np
 import pytest
 
-from agent.base.model import Event, FrameResult
+from agent.base.model import Event, FrameResult, ShiftTolerance
 from agent.detection.active_scene import ActiveScene, FixedScene
-from agent.detection.ground_watch import CHECK_INTERVAL_NS, CONFIRMING_CHECKS, SAMPLES
+from agent.detection.ground_marks import GroundMarks
+from agent.detection.ground_watch import (
+    CHECK_INTERVAL_NS,
+    CONFIRMING_CHECKS,
+    SAMPLES,
+    marks_digest,
+)
 from agent.detection.scene import PrivacyMask, Scene, SceneLine, Zone
 from agent.faults.registry import FaultRegistry
 from agent.pipeline.camera_ground import MAX_REFERENCES, CameraGround
 from agent.reporting.declaration.data import RuleCounts
 from drivers.masking import MASK_LUMA
-from drivers.media import NS_PER_S, Point
+from drivers.media import NS_PER_S, Plane, Point, Polygon
 from tests.pure.moving_view import street, turned
 from tests.pure.rules.street_ground import STREET_MARKS, point_at
 
@@ -225,30 +231,103 @@ def test_a_scene_without_marks_is_neither_watched_nor_trusted(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []
 
 
+MASKED_CORNERS = (Point(0, 0), Point(0.5, 0), Point(0.5, 0.5), Point(0, 0.5))
+
+
+def masked(scene: Scene, corners: Polygon = MASKED_CORNERS) -> Scene:
+    return msgspec.structs.replace(scene, mask=(PrivacyMask(polygon=corners),))
+
+
+def kept_picture(file: Path) -> Plane:
+    state = msgspec.json.decode(file.read_bytes())["state"]
+    picture = np.frombuffer(base64.b64decode(state["picture"]), np.uint8)
+    return np.asarray(cv2.imdecode(picture, cv2.IMREAD_GRAYSCALE), np.uint8)
+
+
+def reference_file(folder: Path, marks: GroundMarks) -> Path:
+    return folder / f"{marks_digest(marks)}.json"
+
+
 def test_a_mask_that_is_drawn_later_hides_its_area_in_the_kept_picture_too(tmp_path: Path) -> None:
     camera = Camera(tmp_path)
     camera.see(1)
     (file,) = tmp_path.iterdir()
-
-    def kept() -> np.ndarray:
-        state = msgspec.json.decode(file.read_bytes())["state"]
-        return cv2.imdecode(
-            np.frombuffer(base64.b64decode(state["picture"]), np.uint8), cv2.IMREAD_GRAYSCALE
-        )
-
-    assert kept().shape == (180, 320)
-    assert kept()[:90, :160].std() > 5
-    corners = (Point(0, 0), Point(0.5, 0), Point(0.5, 0.5), Point(0, 0.5))
-    masked = msgspec.structs.replace(SCENE, mask=(PrivacyMask(polygon=corners),))
-    camera.ground.replace_scenes({"": masked})
-    camera.ground.begin_scene(FixedScene(masked).current())
-    assert (kept()[:90, :160] == MASK_LUMA).all()
-    assert kept()[91:].std() > 5
+    assert kept_picture(file).shape == (180, 320)
+    assert kept_picture(file)[:90, :160].std() > 5
+    with_mask = masked(SCENE)
+    camera.ground.replace_scenes({"": with_mask})
+    assert (kept_picture(file)[:90, :160] == MASK_LUMA).all()
+    assert kept_picture(file)[91:].std() > 5
     before = file.stat().st_mtime_ns
-    again = Camera(tmp_path, masked)
+    again = Camera(tmp_path, with_mask)
     assert file.stat().st_mtime_ns == before
     again.see(CONFIRMING_CHECKS, turn=0.03)
     assert again.ground.is_stale()
+
+
+def test_a_mask_hides_its_area_in_the_kept_pictures_of_earlier_marks_too(tmp_path: Path) -> None:
+    camera = Camera(tmp_path)
+    camera.see(1)
+    earlier = reference_file(tmp_path, STREET_MARKS)
+    damaged = tmp_path / f"{'0' * 64}.json"
+    damaged.write_bytes(earlier.read_bytes()[:-40])
+    recalibrated = masked(msgspec.structs.replace(SCENE, ground=OTHER_MARKS))
+    camera.ground.replace_scenes({"": recalibrated})
+    assert (kept_picture(earlier)[:90, :160] == MASK_LUMA).all()
+    assert kept_picture(earlier)[91:].std() > 5
+    # It cannot be painted.
+    assert not damaged.exists()
+    # A base configuration that is changed while the agent does not run.
+    Camera(tmp_path, masked(recalibrated, tuple(Point(p.x, p.y + 0.5) for p in MASKED_CORNERS)))
+    assert (kept_picture(earlier)[:, :160] == MASK_LUMA).all()
+
+
+def test_on_a_head_a_mask_hides_its_area_at_its_preset_before_the_head_is_there(
+    tmp_path: Path,
+) -> None:
+    camera = Camera(tmp_path)
+    road = msgspec.structs.replace(SCENE, ground=OTHER_MARKS)
+    scenes = {"gate": SCENE, "road": road}
+    ground = camera.open(scenes, on_head=True)
+    active = ActiveScene(scenes, lambda: 0)
+    for preset in scenes:
+        active.update_position(preset, settled=True, tolerance=None)
+        ground.begin_scene(active.current())
+        camera.see(1, ground=ground)
+    gate_file, road_file = (reference_file(tmp_path, m) for m in (STREET_MARKS, OTHER_MARKS))
+    road_before = kept_picture(road_file)
+
+    scenes = {"gate": masked(SCENE), "road": road}
+    ground.replace_scenes(scenes)
+    # No head returns to the pixel: 2 % of the width more is masked to each side.
+    assert (kept_picture(gate_file)[:96, :166] == MASK_LUMA).all()
+    assert kept_picture(gate_file)[:, 170:].std() > 5
+    assert np.array_equal(kept_picture(road_file), road_before)
+
+    # The picture of another calibration of the preset too, and that of a preset without a scene is deleted.
+    wider = tuple(Point(p.x, 2 * p.y) for p in MASKED_CORNERS)
+    ground.replace_scenes({"gate": masked(road, wider)})
+    assert (kept_picture(gate_file)[:, :166] == MASK_LUMA).all()
+    ground.replace_scenes({"yard": masked(Scene())})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_on_a_head_that_repeats_badly_the_kept_picture_is_masked_as_its_pictures_are(
+    tmp_path: Path,
+) -> None:
+    camera = Camera(tmp_path)
+    ground = camera.open({"gate": SCENE}, on_head=True)
+    active = ActiveScene({"gate": SCENE}, lambda: 0)
+    active.update_position("gate", settled=True, tolerance=ShiftTolerance(x=0.1, y=0.1))
+    ground.begin_scene(active.current())
+    camera.see(1, ground=ground)
+    scenes = {"gate": masked(SCENE)}
+    ground.replace_scenes(scenes)
+    active.replace_scenes(scenes)
+    ground.begin_scene(active.current())
+    (file,) = tmp_path.iterdir()
+    assert (kept_picture(file)[:108, :192] == MASK_LUMA).all()
+    assert kept_picture(file)[:, 194:].std() > 5
 
 
 def test_old_references_are_deleted_and_a_full_disk_stops_nothing(tmp_path: Path) -> None:
