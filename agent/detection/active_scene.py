@@ -29,6 +29,11 @@ class SceneInForce(msgspec.Struct, frozen=True, kw_only=True):
     masks: tuple[Polygon, ...]
     since_ns: int
 
+    @property
+    def is_hidden(self) -> bool:
+        """Whether the whole picture is masked."""
+        return self.scene is None and bool(self.masks)
+
 
 class _MasksInForce(msgspec.Struct, frozen=True, kw_only=True):
     """The masks of pictures since a time, and of those before it. Replaced as a whole, so that a reader needs no lock."""

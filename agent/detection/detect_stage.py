@@ -130,9 +130,9 @@ class DetectStage:
         if frame is not None:
             self.process(frame)
 
-    def process(self, frame: Frame) -> None:
-        """Detect and evaluate the rules on one frame."""
-        result = self._pipeline.process(frame)
+    def process(self, frame: Frame, *, is_hidden: bool = False) -> None:
+        """Detect and evaluate the rules on one frame. `is_hidden`: masks hide the whole picture."""
+        result = self._pipeline.pass_over(frame) if is_hidden else self._pipeline.process(frame)
         if self._local_time is not None:
             result = msgspec.structs.replace(result, local_time=self._local_time(frame.t_ns))
         self._last_frame_ns, self._track_count = result.t_ns, len(result.tracks)
@@ -212,7 +212,7 @@ class SceneDetectStage:
             self._scene_generation = current.generation
             self._stage = self._make_stage(current)
         if frame is not None and frame.t_ns >= current.since_ns:
-            self._stage.process(frame)
+            self._stage.process(frame, is_hidden=current.is_hidden)
 
     def close(self) -> None:
         """End every open event, and release the detector."""

@@ -147,6 +147,22 @@ class DetectionPipeline:
         result = self._make_result(frame, gate_luma, motion)
         return msgspec.structs.replace(result, tracks=tracks, inference_count=len(regions))
 
+    def pass_over(self, frame: Frame) -> FrameResult:
+        """Return the result of a frame that masks hide as a whole.
+
+        The masks say nothing of the view or its light, so that neither is measured.
+        """
+        return FrameResult(
+            seq=frame.seq,
+            t_ns=frame.t_ns,
+            width_px=frame.width_px,
+            height_px=frame.height_px,
+            gate_luma=image.gate_luma(frame, self._settings.gate_width_px),
+            moving_ratio=0.0,
+            tracks=(),
+            inference_count=0,
+        )
+
     def _make_result(self, frame: Frame, gate_luma: Plane, motion: MotionResult) -> FrameResult:
         """Return the result of a frame without tracks."""
         return FrameResult(

@@ -128,6 +128,7 @@ class ViewMonitor:
         """
         self._is_at_rest = is_at_rest
         self._is_bent = edge_scale < MIN_EDGE_SCALE
+        self._quality_meter.forget()
         self.learn_again()
 
     def learn_again(self) -> None:

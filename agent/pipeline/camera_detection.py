@@ -255,9 +255,11 @@ class CameraDetection:
     def _on_frame_result(self, frame: Frame, result: FrameResult) -> None:
         # Without a model the motion gate alone has seen it.
         self.detected_frames += self.detector is not None
-        self._view, self._viewed_ns = result.view, self._services.clock.boottime_ns()
-        self._learn_view_if_commissioned(self._viewed_ns)
         self.keyframe_watch.on_result(result)
         self.ground.on_result(result)
-        self._proof.observe(result, is_ground_stale=self.ground.is_stale())
+        if result.view is not None:
+            # Masks do not hide the whole picture. If they do, the condition from before is kept for MAX_VIEW_AGE_NS.
+            self._view, self._viewed_ns = result.view, self._services.clock.boottime_ns()
+            self._learn_view_if_commissioned(self._viewed_ns)
+            self._proof.observe(result, is_ground_stale=self.ground.is_stale())
         self._on_result(frame, result)

@@ -3,18 +3,22 @@
 import math
 import threading
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.base.model import Event, ShiftTolerance
+from agent.base.model import Event, FrameResult, ShiftTolerance, TrafficCounts
+from agent.base.view_condition import ViewCondition
 from agent.detection.active_scene import ActiveScene, FixedScene, SceneInForce, expand_polygons
+from agent.detection.contrast_stretch import ContrastStretch
 from agent.detection.detect_stage import DetectionSinks, DetectStage, EventLimit, SceneDetectStage
 from agent.detection.geometry import is_self_intersecting
 from agent.detection.pipeline import DetectionPipeline
 from agent.detection.rule_engine import RuleEngine
 from agent.detection.scene import PrivacyMask, Scene, SceneLine
+from agent.detection.view_monitor import ViewMonitor
 from agent.runtime.queues import LatestFrame
 from drivers.masking import MASK_LUMA, MIN_AREA, WHOLE_PICTURE, MaskPainter
 from drivers.media import Frame, Plane, Point, Polygon
@@ -103,11 +107,15 @@ def test_a_stay_at_a_preset_gets_a_new_number_only_if_it_changes() -> None:
 class Watched:
     """A detect stage at a head, without a detector, and its events."""
 
-    def __init__(self) -> None:
+    def __init__(self, scene: Scene = ROAD) -> None:
         self.frames = LatestFrame()
         self.now_s = 0
-        self.viewpoint = ActiveScene({"road": ROAD}, lambda: self.now_s * NS_PER_S)
+        self.viewpoint = ActiveScene({"road": scene}, lambda: self.now_s * NS_PER_S)
+        self.painter = MaskPainter((), "north", self.viewpoint.masks)
+        self.view_monitor, self.stretch = ViewMonitor(), ContrastStretch()
         self.events: list[Event] = []
+        self.counts: list[TrafficCounts] = []
+        self.views: list[ViewCondition | None] = []
         self.watches: list[Scene | None] = []
         self.results: list[int] = []
         self.stage = SceneDetectStage("north", self.frames, self.viewpoint, self._watch)
@@ -115,19 +123,24 @@ class Watched:
     def _watch(self, current: SceneInForce) -> DetectStage:
         scene = current.scene
         self.watches.append(scene)
+        self.view_monitor.begin_view(is_at_rest=scene is not None)
         return DetectStage(
             "north",
             self.frames,
-            DetectionPipeline(None),
+            DetectionPipeline(None, view_monitor=self.view_monitor, contrast_stretch=self.stretch),
             None if scene is None else RuleEngine("north", scene, id_maker()),
             EventLimit("north"),
             DetectionSinks(
                 on_event=lambda event, _jpeg: self.events.append(event),
-                on_traffic_counts=lambda _flow: None,
-                on_result=lambda frame, _result: self.results.append(frame.seq),
+                on_traffic_counts=self.counts.append,
+                on_result=self._on_result,
             ),
             snapshots=False,
         )
+
+    def _on_result(self, frame: Frame, result: FrameResult) -> None:
+        self.results.append(frame.seq)
+        self.views.append(result.view)
 
     def phases_by_kind(self) -> dict[str, list[str]]:
         """Return the phases of the events of each kind, in order."""
@@ -136,12 +149,14 @@ class Watched:
             found.setdefault(event.kind, []).append(event.phase)
         return found
 
-    def see(self, from_s: int, to_s: int, *, luma: int) -> None:
+    def see(self, from_s: int, to_s: int, *, luma: int | Plane) -> None:
         chroma = np.full((60, 80), 128, np.uint8)
         for second in range(from_s, to_s):
             noise = np.random.default_rng(second).integers(0, 4, (120, 160))
+            self.now_s = second
             y = (luma + noise).astype(np.uint8)
-            self.frames.put(Frame(seq=second, t_ns=second * NS_PER_S, y=y, u=chroma, v=chroma))
+            y, u, v = self.painter.paint_planes((y, chroma, chroma), second * NS_PER_S)
+            self.frames.put(Frame(seq=second, t_ns=second * NS_PER_S, y=y, u=u, v=v))
             self.stage.run_once(threading.Event())
 
 
@@ -163,6 +178,28 @@ def test_leaving_a_preset_ends_open_events() -> None:
     watched.viewpoint.update_position(None, settled=False, tolerance=NONE)
     watched.see(40, 42, luma=5)
     assert set(map(tuple, watched.phases_by_kind().values())) == {("begin", "end")}
+
+
+def test_a_picture_that_masks_hide_as_a_whole_shows_nothing_of_the_view() -> None:
+    street = np.random.default_rng(0).integers(60, 200, (12, 16)).repeat(10, 0).repeat(10, 1)
+    watched = Watched(msgspec.structs.replace(ROAD, mask=GATE.mask))
+    watched.viewpoint.update_position("road", settled=True, tolerance=NONE)
+    watched.see(0, 20, luma=street)
+    luma_range = watched.stretch.luma
+    # An operator looks around, and the head rests where no scene was drawn.
+    for from_s, to_s, settled in ((20, 25, False), (25, 55, True), (55, 60, False)):
+        watched.now_s = from_s
+        watched.viewpoint.update_position(None, settled=settled, tolerance=NONE)
+        watched.see(from_s, to_s, luma=street)
+    assert set(watched.views[20:]) == {None}
+    # Each is delivered all the same, as for a snapshot.
+    assert watched.results == list(range(60))
+    assert watched.stretch.luma == luma_range
+    watched.now_s = 60
+    watched.viewpoint.update_position("road", settled=True, tolerance=NONE)
+    watched.see(60, 130, luma=street)
+    assert watched.events == []
+    assert all(minute.trusted for minute in watched.counts)
 
 
 def make_frame(second: int, luma: int) -> Frame:
