@@ -67,6 +67,8 @@ class EventLimit:
 
 
 FRAME_TIMEOUT_S = 1.0
+MAX_PICTURE_GAP_S = 15
+"""After a longer gap other road users may be where those before it were. The slowest detection looks at a frame each ten seconds."""
 _KINDS_WITHOUT_THUMBNAIL = frozenset(
     event_type.kind for event_type in EVENT_TYPES if not event_type.has_thumbnail
 )
@@ -124,6 +126,11 @@ class DetectStage:
         """Number of tracks in the last frame."""
         return self._track_count
 
+    @property
+    def last_frame_ns(self) -> int | None:
+        """The time of the last frame, None before the first one."""
+        return self._last_frame_ns
+
     def run_once(self, stopping: threading.Event) -> None:
         """Process the next frame, if one comes within FRAME_TIMEOUT_S."""
         frame = self._frames.take(FRAME_TIMEOUT_S)
@@ -174,10 +181,10 @@ class SceneSource(Protocol):
 
 
 class SceneDetectStage:
-    """Makes a detect stage at each change of the scene, and ends the events of the one before.
+    """Makes a detect stage at each change of the scene and after each gap in the frames, and ends the events of the one before.
 
-    `make_stage` gets the scene in force, which is None while a head moves. A frame from before the change of a
-    position is dropped: it shows another view.
+    `make_stage` gets the scene in force, which is None while a head moves; after a gap it has the `generation` from before. A
+    frame from before the change of a position is dropped: it shows another view.
     """
 
     def __init__(
@@ -186,12 +193,15 @@ class SceneDetectStage:
         frames: LatestFrame,
         scenes: SceneSource,
         make_stage: Callable[[SceneInForce], DetectStage],
+        clock_ns: Callable[[], int],
         on_close: Callable[[], None] = lambda: None,
     ) -> None:
         self.name = f"detect {camera}"
         self._frames = frames
         self._scenes = scenes
         self._make_stage = make_stage
+        self._clock_ns = clock_ns
+        self._taken_ns = clock_ns()
         self._on_close = on_close
         current = scenes.current()
         self._scene_generation = current.generation
@@ -207,12 +217,25 @@ class SceneDetectStage:
         frame = self._frames.take(FRAME_TIMEOUT_S)
         # Read after the frame was taken: a frame from before the change is older than `since_ns`.
         current = self._scenes.current()
-        if current.generation != self._scene_generation:
+        is_after_gap = self._is_after_gap(frame)
+        if is_after_gap or current.generation != self._scene_generation:
             self._stage.close()
             self._scene_generation = current.generation
             self._stage = self._make_stage(current)
         if frame is not None and frame.t_ns >= current.since_ns:
             self._stage.process(frame, is_hidden=current.is_hidden)
+
+    def _is_after_gap(self, frame: Frame | None) -> bool:
+        """Return whether the stage's last frame is too old, by the time of a new frame, or by the clock if there is none.
+
+        A camera that plays a film fast has times of its own.
+        """
+        last_ns, now_ns = self._stage.last_frame_ns, self._clock_ns()
+        gap_ns = now_ns - self._taken_ns
+        if frame is not None:
+            self._taken_ns = now_ns
+            gap_ns = 0 if last_ns is None else frame.t_ns - last_ns
+        return last_ns is not None and gap_ns > MAX_PICTURE_GAP_S * NS_PER_S
 
     def close(self) -> None:
         """End every open event, and release the detector."""

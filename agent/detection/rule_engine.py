@@ -57,10 +57,12 @@ class RuleEngine:
         new_id: NewId,
         is_ground_stale: Callable[[], bool] = lambda: False,
         camera_tracks: CameraTracks | None = None,
+        before_gap: "RuleEngine | None" = None,
     ) -> None:
         """`is_ground_stale` says whether the view has moved since the scene's ground was calibrated.
 
-        `camera_tracks` joins the road users with those of other cameras.
+        `camera_tracks` joins the road users with those of other cameras. `before_gap` is the engine of the same scene before a
+        gap in the pictures: an object that was left in it is found by the background from before.
         """
         ground = SceneGround(scene, is_ground_stale)
         self._road_users = TrackMemory(ground)
@@ -73,7 +75,9 @@ class RuleEngine:
                 line.name: LineCrossingDetector(line, self._road_users) for line in scene.line
             },
             occupancies={zone.name: ZoneOccupancy(zone, self._road_users) for zone in scene.zone},
-            static_foreground=_make_static_foreground(scene, self._road_users),
+            static_foreground=_make_static_foreground(scene, self._road_users)
+            if before_gap is None
+            else before_gap.hand_over_static_foreground(self._road_users),
         )
         self._rules: list[Rule] = [
             *_make_rules(LINE_RULES, scene.line, self._context),
@@ -133,6 +137,13 @@ class RuleEngine:
             self._traffic_counter.count_camera_flows(counts)
         mark = self.view_support.mark
         return tuple(mark(event) for rule in self._rules for event in rule.step(result))
+
+    def hand_over_static_foreground(self, road_users: TrackMemory) -> StaticForeground | None:
+        """Return the static foreground, which goes by other road users from now on."""
+        found = self._context.static_foreground
+        if found is not None:
+            found.follow(road_users)
+        return found
 
     def ground_motions(self) -> dict[int, GroundMotion]:
         """Return place and motion on the ground of the tracks of the last frame, by their ids, as far as they are known."""

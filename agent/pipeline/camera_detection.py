@@ -72,6 +72,7 @@ class CameraDetection:
         self._viewed_ns = 0
         self._countable_time = CountableTime(services.clock.boottime_ns())
         self._rule_engine: RuleEngine | None = None
+        self._scene_generation: int | None = None
         self._declared: RuleCounts | None = None
         self._declare_pause = Pause()
         self._records_dir = services.state_dir / RECORDS_DIR
@@ -98,6 +99,7 @@ class CameraDetection:
             self.frames,
             scene,
             self._make_detect_stage,
+            services.clock.boottime_ns,
             on_close=partial(self._close, camera_detector),
         )
 
@@ -186,17 +188,28 @@ class CameraDetection:
         name, scene = self._config.name, current.scene
         excluded_polygons = () if scene is None else scene.excluded_polygons
         self.ground.begin_scene(current)
-        self._proof.begin_scene(current)
-        self.keyframe_watch.begin_scene(excluded_polygons)
-        plane = None if scene is None else scene.ground_plane
-        self._view_monitor.begin_view(
-            is_at_rest=scene is not None, edge_scale=1.0 if plane is None else plane.edge_scale
-        )
+        before_gap = None
+        if current.generation == self._scene_generation:
+            # After a gap in the pictures the view is that from before, or was moved meanwhile.
+            before_gap = self._rule_engine
+        else:
+            self._scene_generation = current.generation
+            self._proof.begin_scene(current)
+            self.keyframe_watch.begin_scene(excluded_polygons)
+            plane = None if scene is None else scene.ground_plane
+            self._view_monitor.begin_view(
+                is_at_rest=scene is not None, edge_scale=1.0 if plane is None else plane.edge_scale
+            )
         self._rule_engine = (
             None
             if scene is None
             else RuleEngine(
-                name, scene, self._services.new_id, self.ground.is_stale, self._enter_tracker(scene)
+                name,
+                scene,
+                self._services.new_id,
+                self.ground.is_stale,
+                self._enter_tracker(scene),
+                before_gap,
             )
         )
         return DetectStage(

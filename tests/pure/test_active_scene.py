@@ -13,7 +13,13 @@ from agent.base.model import Event, FrameResult, ShiftTolerance, TrafficCounts
 from agent.base.view_condition import ViewCondition
 from agent.detection.active_scene import ActiveScene, FixedScene, SceneInForce, expand_polygons
 from agent.detection.contrast_stretch import ContrastStretch
-from agent.detection.detect_stage import DetectionSinks, DetectStage, EventLimit, SceneDetectStage
+from agent.detection.detect_stage import (
+    MAX_PICTURE_GAP_S,
+    DetectionSinks,
+    DetectStage,
+    EventLimit,
+    SceneDetectStage,
+)
 from agent.detection.geometry import is_self_intersecting
 from agent.detection.pipeline import DetectionPipeline
 from agent.detection.rule_engine import RuleEngine
@@ -118,7 +124,9 @@ class Watched:
         self.views: list[ViewCondition | None] = []
         self.watches: list[Scene | None] = []
         self.results: list[int] = []
-        self.stage = SceneDetectStage("north", self.frames, self.viewpoint, self._watch)
+        self.stage = SceneDetectStage(
+            "north", self.frames, self.viewpoint, self._watch, lambda: self.now_s * NS_PER_S
+        )
 
     def _watch(self, current: SceneInForce) -> DetectStage:
         scene = current.scene
@@ -178,6 +186,33 @@ def test_leaving_a_preset_ends_open_events() -> None:
     watched.viewpoint.update_position(None, settled=False, tolerance=NONE)
     watched.see(40, 42, luma=5)
     assert set(map(tuple, watched.phases_by_kind().values())) == {("begin", "end")}
+
+
+def test_open_events_end_while_a_camera_gives_no_pictures() -> None:
+    watched = Watched()
+    watched.viewpoint.update_position("road", settled=True, tolerance=NONE)
+    watched.see(0, 40, luma=5)
+    for now_s in (39 + MAX_PICTURE_GAP_S, 40 + MAX_PICTURE_GAP_S, 3600):
+        watched.now_s = now_s
+        watched.stage.run_once(threading.Event())
+        is_over = now_s > 39 + MAX_PICTURE_GAP_S
+        phases = ["begin", "end"] if is_over else ["begin"]
+        assert watched.phases_by_kind() == {"view_dark": phases, "counts_untrusted": phases}
+    assert {event.t_ns for event in watched.events if event.phase == "end"} == {39 * NS_PER_S}
+    # Once, and not each second.
+    assert watched.watches == [None, ROAD, ROAD]
+    watched.see(3600, 3602, luma=5)
+    assert watched.phases_by_kind()["view_dark"] == ["begin", "end", "begin"]
+
+
+def test_a_picture_after_a_gap_begins_again_whatever_held_up_those_before() -> None:
+    watched = Watched()
+    watched.viewpoint.update_position("road", settled=True, tolerance=NONE)
+    watched.see(0, 3, luma=90)
+    watched.see(3 + MAX_PICTURE_GAP_S - 1, 3 + MAX_PICTURE_GAP_S, luma=90)
+    assert watched.watches == [None, ROAD]
+    watched.see(3 + 2 * MAX_PICTURE_GAP_S, 4 + 2 * MAX_PICTURE_GAP_S, luma=90)
+    assert watched.watches == [None, ROAD, ROAD]
 
 
 def test_a_picture_that_masks_hide_as_a_whole_shows_nothing_of_the_view() -> None:
@@ -288,7 +323,7 @@ def test_a_scene_of_a_fixed_camera_is_replaced_between_two_frames() -> None:
             ),
         )
 
-    stage = SceneDetectStage("north", frames, fixed, make)
+    stage = SceneDetectStage("north", frames, fixed, make, lambda: 0)
     for replaced in (None, GATE, None):
         if replaced is not None:
             fixed.replace_scene(replaced)

@@ -127,7 +127,14 @@ class StaticForeground:
         self._ids = count(1)
         self._sampled_ns: int | None = None
         self._background: Plane = np.zeros((0, 0), np.uint8)
+        self._vehicles: dict[int, tuple[int, BoundingBox]] = {}
+        """When and where each vehicle was last, by its id, in the order of time."""
         self.objects: tuple[StaticObject, ...] = ()
+
+    def follow(self, road_users: TrackMemory) -> None:
+        """Go by other road users from now on, whose ids begin again."""
+        self._road_users = road_users
+        self._vehicles = {-n: last for n, last in enumerate(self._vehicles.values(), 1)}
 
     def step(self, result: FrameResult) -> None:
         """Look at the picture of a frame if it is due, after the road users took its result."""
@@ -167,7 +174,7 @@ class StaticForeground:
         self._learning_samples = LEARNING_SAMPLES
         self._changed_samples = 0
         self._noise = 2.0
-        self._vehicles: dict[int, tuple[int, BoundingBox]] = {}
+        self._vehicles.clear()
         self.objects = ()
 
     def _note_vehicles(self, t_ns: int) -> None:

@@ -139,6 +139,19 @@ def test_an_object_that_stays_is_an_event_until_it_is_gone(street: Luma) -> None
     assert found == pytest.approx((150, 90, 12, 14), abs=2.5)
 
 
+def test_an_object_that_was_left_while_the_camera_gave_no_pictures_is_found() -> None:
+    before = RuleEngine("north", scene(), id_maker())
+    after: RuleEngine | None = None
+    events: list[Event] = []
+    for result in film(textured_street(), while_between(60, 500, bag())):
+        if result.t_ns < 50 * 10**9:
+            assert before.evaluate(result) == ()
+        elif result.t_ns >= 80 * 10**9:
+            after = after or RuleEngine("north", scene(), id_maker(), before_gap=before)
+            events += after.evaluate(result)
+    assert event_names(events)[0] == "object_left begin"
+
+
 def test_an_object_is_no_road_user() -> None:
     (begin, *_) = events_of(film(even_street(), while_between(60, 500, bag())))
     assert (begin.name, begin.label, begin.track, begin.score) == ("yard", None, None, None)
