@@ -2,7 +2,7 @@
 
 The first good picture under new marks is kept as the reference, over restarts. Once a minute the median of five
 pictures is compared with it. A picture in another light is too unlike to be compared, and changes nothing; but the
-light of the reference returns each day, so that a view that is not recognised for a day has moved. A view that turned
+light of the reference returns each day, so that a view that is not recognised in a day of watching has moved. A view that turned
 far is reported at once by the rule `view_moved`, which compares with the last minutes.
 """
 
@@ -31,6 +31,8 @@ CONFIRMING_CHECKS = 3
 STILL_RATIO = 0.8
 """By the shift from which the view has moved: below it the view is back."""
 MAX_UNRECOGNISED_NS = 24 * 3600 * NS_PER_S
+MAX_UNWATCHED_NS = 3600 * NS_PER_S
+"""A longer gap is no part of that day: the light of the reference may have come and gone in it. A tour comes back earlier."""
 MAX_SHIFT = MIN_SHIFT
 MAX_SHIFT_ON_HEAD = 0.02
 """No head returns to a preset to the pixel: masks at a preset are painted larger by as much, for the same reason."""
@@ -108,7 +110,10 @@ class GroundWatch:
         self._last_sample_ns = t_ns
         if self._recognised_ns is None:
             self._recognised_ns = t_ns
-        is_after_gap = last_ns is None or t_ns - last_ns > MAX_SAMPLE_GAP_NS
+        gap_ns = 0 if last_ns is None else t_ns - last_ns
+        if gap_ns > MAX_UNWATCHED_NS:
+            self._recognised_ns += gap_ns
+        is_after_gap = last_ns is None or gap_ns > MAX_SAMPLE_GAP_NS
         if is_after_gap or (self._samples and self._samples[-1].shape != gate_luma.shape):
             self._samples.clear()
         self._samples.append(gate_luma)

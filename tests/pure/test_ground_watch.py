@@ -10,7 +10,6 @@ from agent.detection.ground_watch import (
     CHECK_INTERVAL_NS,
     CONFIRMING_CHECKS,
     MAX_SHIFT_ON_HEAD,
-    MAX_UNRECOGNISED_NS,
     SAMPLES,
     GroundWatch,
     marks_digest,
@@ -20,6 +19,7 @@ from tests.pure.moving_view import NIGHT, RAIN, street, turned
 from tests.pure.rules.street_ground import STREET_MARKS
 
 MARKS = marks_digest(STREET_MARKS)
+HOUR_NS = 3600 * NS_PER_S
 Lens = Callable[[Plane], Plane]
 
 
@@ -103,26 +103,43 @@ def test_a_reported_move_counts_at_once_and_the_first_reason_stays() -> None:
     assert watched.watch.moved == "the camera was moved"
 
 
-def noise(_picture: Plane) -> Plane:
-    return np.asarray(np.random.default_rng(1).integers(0, 255, (180, 320)), np.uint8)
+NOISE = np.asarray(np.random.default_rng(1).integers(0, 255, (180, 320)), np.uint8)
+
+
+def see_unlike_pictures(watched: Watched, hours: int) -> None:
+    """Look at pictures that are too unlike to be compared, twice an hour, as at a preset of a tour."""
+    for _ in range(2 * hours):
+        for second in range(SAMPLES):
+            watched.watch.observe(NOISE, watched.now_ns + second * NS_PER_S)
+        watched.now_ns += HOUR_NS // 2
 
 
 def test_a_view_that_is_not_recognised_for_a_day_has_moved() -> None:
     watched = Watched()
     watched.see(1)
-    watched.see(3, noise)
-    watched.now_ns += MAX_UNRECOGNISED_NS // 2
-    watched.see(1, noise)
+    see_unlike_pictures(watched, 20)
     assert watched.watch.moved is None
     watched.see(1)
-    watched.now_ns += MAX_UNRECOGNISED_NS // 2
-    watched.see(1, noise)
+    see_unlike_pictures(watched, 24)
     assert watched.watch.moved is None
-    watched.now_ns += MAX_UNRECOGNISED_NS // 2
-    watched.see(1, noise)
+    see_unlike_pictures(watched, 1)
     assert watched.watch.moved == "the view has not been recognised for a day"
     watched.see(CONFIRMING_CHECKS)
     assert watched.watch.moved is None
+
+
+def test_time_in_which_a_view_was_not_watched_is_no_part_of_that_day() -> None:
+    watched = Watched()
+    watched.see(1)
+    see_unlike_pictures(watched, 20)
+    # Each time the camera comes back at night: after an outage, or to a preset that is visited every other day.
+    for days in (1, 2, 300):
+        watched.now_ns += days * 24 * HOUR_NS
+        watched.watch.begin_stay()
+        see_unlike_pictures(watched, 1)
+        assert watched.watch.moved is None
+    see_unlike_pictures(watched, 5)
+    assert watched.watch.moved == "the view has not been recognised for a day"
 
 
 def test_a_watch_of_a_later_run_goes_on_with_the_same_reference() -> None:
