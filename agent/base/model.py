@@ -206,7 +206,7 @@ class FrameResult(msgspec.Struct, frozen=True, kw_only=True):
     `width_px` and `height_px` are the size of the frame.
     `gate_luma` is the motion gate's luma plane (H x W, about 320 wide, read-only), and `moving_ratio`
     the share of it that moves, 0..1. `tracks` are the live, confirmed tracks. `inference_count` is the
-    number of runs of the detector for this frame. `is_still`: nothing moves.
+    number of runs of the detector for this frame. `is_still`: nothing moves. `is_night`: the picture is of a night, outside of masks.
     `view` is the condition of the view, None if it was not diagnosed. `local_time` is the wall clock of the box's time
     zone, None while UTC is not trusted or if the scene has no use for it.
     """
@@ -220,6 +220,7 @@ class FrameResult(msgspec.Struct, frozen=True, kw_only=True):
     tracks: tuple[Track, ...]
     inference_count: int
     is_still: bool = False
+    is_night: bool = False
     view: ViewCondition | None = None
     local_time: datetime | None = None
 

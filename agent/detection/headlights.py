@@ -7,6 +7,7 @@ road in its light is as bright, but soft.
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from agent.base.model import BoundingBox
 from drivers.media import Plane
@@ -37,9 +38,14 @@ a car is 1.8 m wide, its lamps are 1.3 m apart and 0.65 m high.
 """
 
 
-def is_night(luma: Plane) -> bool:
-    """Whether a picture is dark enough for lamps to be peaks."""
-    sample = np.sort(luma[::8, ::8], axis=None)
+def is_night(luma: Plane, ignored_mask: npt.NDArray[np.bool_] | None = None) -> bool:
+    """Whether a picture is dark enough for lamps to be peaks, outside of a mask of its size."""
+    sample = luma[::8, ::8]
+    if ignored_mask is not None and not ignored_mask.all():
+        # A painted mask is darker than any street by day.
+        is_seen = ~ignored_mask[::8, ::8]
+        sample = sample[is_seen] if is_seen.any() else luma[~ignored_mask]
+    sample = np.sort(sample, axis=None)
     return bool(
         sample[sample.size // 10] < _NIGHT_BLACK_LUMA
         and sample[sample.size * 3 // 4] < _NIGHT_DIM_LUMA

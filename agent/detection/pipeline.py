@@ -124,8 +124,9 @@ class DetectionPipeline:
             self._gate = MotionGate(self._ignored_mask)
         searched_luma = self._stretch.stretch_gate(gate_luma, frame.t_ns, self._ignored_mask)
         motion = self._gate.detect(searched_luma, frame.t_ns)
+        result = self._make_result(frame, gate_luma, motion)
         if self._tracker is None or self._detector is None:
-            return self._make_result(frame, gate_luma, motion)
+            return result
         self._predict_tracks(searched_luma, motion, frame.t_ns)
         planned = self._plan_regions(frame, motion, self._tracker.live_tracks)
         input_width_px = self._detector.input_width_px(frame.width_px)
@@ -142,9 +143,11 @@ class DetectionPipeline:
         merged = merge_detections(detections)
         has_motion = [_has_motion(motion, detection.box) for detection in merged]
         tracks = self._tracker.update(
-            merged, has_motion, visibility.tolist(), _large_blobs(gate_luma, motion)
+            merged,
+            has_motion,
+            visibility.tolist(),
+            _large_blobs(gate_luma, motion, is_night=result.is_night),
         )
-        result = self._make_result(frame, gate_luma, motion)
         return msgspec.structs.replace(result, tracks=tracks, inference_count=len(regions))
 
     def pass_over(self, frame: Frame) -> FrameResult:
@@ -175,6 +178,7 @@ class DetectionPipeline:
             tracks=(),
             inference_count=0,
             is_still=not motion.blobs and not motion.is_global_change,
+            is_night=headlights.is_night(gate_luma, self._ignored_mask),
             view=self._view_monitor.observe(
                 gate_luma, frame.t_ns, self._stretch.luma, is_moving=bool(motion.blobs)
             ),
@@ -322,12 +326,12 @@ class DetectionPipeline:
         return found
 
 
-def _large_blobs(gate_luma: Plane, motion: MotionResult) -> list[BoundingBox]:
+def _large_blobs(gate_luma: Plane, motion: MotionResult, *, is_night: bool) -> list[BoundingBox]:
     """Return the motion that only a vehicle makes: by day large solid blobs, by night moving lamps.
 
     At night the beams of headlights are large and solid too.
     """
-    if headlights.is_night(gate_luma):
+    if is_night:
         return [
             headlight_box
             for headlight_box in headlights.find_headlight_pairs(gate_luma)

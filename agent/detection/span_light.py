@@ -2,9 +2,8 @@
 
 import msgspec
 
+from agent.base.model import FrameResult
 from agent.base.view_condition import Light
-from agent.detection.headlights import is_night
-from drivers.media import Plane
 
 
 class LightSpan(msgspec.Struct, frozen=True):
@@ -21,10 +20,10 @@ class SpanLight:
     def __init__(self) -> None:
         self._pictures = self._at_night = 0
 
-    def observe(self, gate_luma: Plane) -> None:
-        """Take a picture of the span: the gate's."""
+    def observe(self, result: FrameResult) -> None:
+        """Take the result of a picture of the span."""
         self._pictures += 1
-        self._at_night += is_night(gate_luma)
+        self._at_night += result.is_night
 
     def end(self) -> Light:
         """Return the light of the span, and begin the next one."""

@@ -68,7 +68,7 @@ class CameraProof:
 
     def observe(self, result: FrameResult, *, is_ground_stale: bool) -> None:
         """Take a frame: its light, and whether the camera was moved."""
-        self._light.observe(result.gate_luma)
+        self._light.observe(result)
         if is_ground_stale or (result.view is not None and result.view.state == "moved"):
             self._end()
 

@@ -90,7 +90,7 @@ class _FilmCounter:
         t_ns = played.result.t_ns
         self._frames, self._pictures = self._frames + 1, played.result.seq + 1
         self._add_minutes(played.minutes)
-        self._light.observe(played.result.gate_luma)
+        self._light.observe(played.result)
         self._add_crossings(self._engine.crossings, t_ns)
         self._add_speeds(self._engine.final_speeds)
         self._add_passages(self._engine.flow_passages, t_ns)

@@ -56,7 +56,7 @@ def run_clip(path: Path, scene: Scene, duration_s: float, model: str) -> ClipRun
     with FilmPlayer(path, scene, model, str) as player:
         begin_s = time.process_time()
         for played in player.play():
-            light.observe(played.result.gate_luma)
+            light.observe(played.result)
             inferences += played.result.inference_count
             for minute in played.minutes:
                 limits.update(minute.untrusted_reasons)

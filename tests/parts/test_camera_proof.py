@@ -47,6 +47,7 @@ def frame(luma: int = DAY_LUMA, state: ViewState = "good") -> FrameResult:
         moving_ratio=0.0,
         tracks=(),
         inference_count=0,
+        is_night=luma == NIGHT_LUMA,
         view=ViewCondition(state=state, since_ns=0, mean_luma=luma, sharpness=None),
     )
 

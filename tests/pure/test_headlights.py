@@ -11,7 +11,8 @@ from agent.detection.detector import SearchedRegion
 from agent.detection.image import Region
 from agent.detection.model_card import load_card
 from agent.detection.pipeline import DetectionPipeline
-from drivers.media import Frame, Plane
+from drivers.masking import MaskPainter
+from drivers.media import Frame, Plane, Point
 
 WIDTH, HEIGHT = 320, 240
 
@@ -59,6 +60,23 @@ def test_night_is_a_dark_picture_without_bright_areas_for_a_while() -> None:
     shade = night()
     shade[:, : WIDTH // 2] = 180
     assert not headlights.is_night(shade)
+
+
+@pytest.mark.parametrize("masked_ratio", [0.0, 0.2, 0.4, 0.8])
+def test_a_mask_over_a_part_of_the_picture_makes_no_night_of_an_overcast_day(
+    masked_ratio: float,
+) -> None:
+    bottom = masked_ratio
+    polygon = (Point(0, 0), Point(1, 0), Point(1, bottom), Point(0, bottom))
+    polygons = (polygon,) if masked_ratio else ()
+    grey = np.full((HEIGHT // 2, WIDTH // 2), 128, np.uint8)
+    overcast = np.linspace(60, 150, WIDTH * HEIGHT).astype(np.uint8)
+    np.random.default_rng(0).shuffle(overcast)
+    for picture, is_night in ((overcast.reshape(HEIGHT, WIDTH), False), (night(), True)):
+        y, u, v = MaskPainter(polygons, "north").paint_planes((picture, grey, grey))
+        pipeline = DetectionPipeline(None, excluded_polygons=polygons)
+        result = pipeline.process(Frame(seq=0, t_ns=0, y=y, u=u, v=v))
+        assert result.is_night == is_night
 
 
 class _Blind:
