@@ -70,6 +70,7 @@ def _make(zone: Zone, context: RuleContext) -> ZoneRule | None:
         WalkingCondition(context.road_users),
         after_s=BEGIN_AFTER_S,
         clear_s=CLEAR_AFTER_S,
+        outlasts_visits=True,
     )
 
 

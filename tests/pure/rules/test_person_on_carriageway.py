@@ -27,6 +27,20 @@ def test_a_person_on_a_carriageway_is_reported_after_a_second() -> None:
     assert events[0].t_ns == pytest.approx(3.5e9, abs=4e8)
 
 
+def test_a_person_along_the_kerb_is_one_event_until_they_have_left_for_two_seconds() -> None:
+    # Four seconds on the carriageway and one on the pavement, in turns.
+    turns = [(0, 0.56), (3.9, 0.56), (4.1, 0.44), (4.9, 0.44)]
+    steps = [(5 * n + t_s, x, 0.6) for n in range(5) for t_s, x in turns]
+    along = straight_path(*steps, (40, 0.44, 0.6))
+    events = run_rules(ROAD, [person(position_at=along)], 40)
+    assert event_names(events) == ["person_on_carriageway begin", "person_on_carriageway end"]
+    assert events[1].t_ns == pytest.approx(24e9, abs=3e8)
+    turns = [(0, 0.56), (3.9, 0.56), (4.1, 0.44), (6.9, 0.44)]
+    steps = [(7 * n + t_s, x, 0.6) for n in range(2) for t_s, x in turns]
+    events = run_rules(ROAD, [person(position_at=straight_path(*steps))], 13)
+    assert [event.phase for event in events] == ["begin", "end", "begin", "end"]
+
+
 def test_a_zone_without_the_label_person_ignores_people() -> None:
     assert run_rules(zone_scene(kind="carriageway", labels=("car",)), [person()], 10) == []
 
