@@ -31,6 +31,10 @@ from agent.detection.rules.road_users import VEHICLES, TrackMemory
 from drivers.media import NS_PER_S, Plane, Polygon
 
 SAMPLE_INTERVAL_NS = 2 * NS_PER_S
+SAMPLE_EARLY_NS = NS_PER_S // 4
+"""A picture is a sample so long before it is due: keyframes of a still street may be two seconds apart, and come with jitter."""
+MAX_INTERVALS = 8
+"""Of the age that one sample adds. Pictures are up to ten seconds apart; what was there in a longer gap is not known."""
 LEARNING_SAMPLES = 15
 """Until then a candidate becomes background after LEARNED_AFTER_SAMPLES."""
 LEARNED_AFTER_SAMPLES = 3
@@ -125,7 +129,9 @@ class StaticForeground:
         self._excluded_polygons = excluded_polygons
         self._road_users = road_users
         self._ids = count(1)
-        self._sampled_ns: int | None = None
+        self._due_ns: int | None = None
+        self._intervals = 1
+        """Sample intervals since the sample before: pictures may come less often."""
         self._background: Plane = np.zeros((0, 0), np.uint8)
         self._vehicles: dict[int, tuple[int, BoundingBox]] = {}
         """When and where each vehicle was last, by its id, in the order of time."""
@@ -139,9 +145,12 @@ class StaticForeground:
     def step(self, result: FrameResult) -> None:
         """Look at the picture of a frame if it is due, after the road users took its result."""
         t_ns = result.t_ns
-        if self._sampled_ns is not None and t_ns - self._sampled_ns < SAMPLE_INTERVAL_NS:
+        due_ns = t_ns if self._due_ns is None else self._due_ns
+        if t_ns < due_ns - SAMPLE_EARLY_NS:
             return
-        self._sampled_ns = t_ns
+        late = (t_ns - due_ns + SAMPLE_EARLY_NS) // SAMPLE_INTERVAL_NS
+        self._intervals = min(1 + late, MAX_INTERVALS)
+        self._due_ns = due_ns + (1 + late) * SAMPLE_INTERVAL_NS
         state: ViewState = "good" if result.view is None else result.view.state
         if state in _UNUSABLE_VIEWS:
             return
@@ -163,7 +172,7 @@ class StaticForeground:
         self._unknown: Mask = np.full(shape, 255, np.uint8)
         self._candidate: Plane = np.zeros(shape, np.uint8)
         self._age = np.zeros(shape, np.uint16)
-        """Samples in which a pixel was a candidate, that of its begin included; 0 if it is none."""
+        """Sample intervals since a pixel became a candidate, and one more; 0 if it is none."""
         self._missed: Mask = np.zeros(shape, np.uint8)
         self._uncovered: Mask = np.full(shape, 255, np.uint8)
         """Samples since a road user was there, saturated."""
@@ -243,7 +252,8 @@ class StaticForeground:
         cv2.add(self._missed, _ONE, dst=self._missed, mask=cv2.subtract(seen, held))
         self._forget(_compare(self._missed, MAX_MISSED_SAMPLES, cv2.CMP_GT))
         is_candidate = _compare(self._age, 0, cv2.CMP_GT)
-        cv2.add(self._age, _ONE, dst=self._age, mask=is_candidate)
+        intervals: Any = self._intervals
+        cv2.add(self._age, intervals, dst=self._age, mask=is_candidate)
         begun = cv2.subtract(changed, is_candidate)
         cv2.copyTo(picture, begun, self._candidate)
         cv2.add(self._age, _ONE, dst=self._age, mask=begun)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 
 import cv2
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -137,6 +138,29 @@ def test_an_object_that_stays_is_an_event_until_it_is_gone(street: Luma) -> None
     assert begin.box is not None
     found = (begin.box.x * WIDTH, begin.box.y * HEIGHT, begin.box.w * WIDTH, begin.box.h * HEIGHT)
     assert found == pytest.approx((150, 90, 12, 14), abs=2.5)
+
+
+@pytest.mark.parametrize("jitter_s", [0.0, 0.05])
+@pytest.mark.parametrize("interval_s", [0.5, 1.2, 1.6, 1.9, 1.99, 2.0, 2.5, 5.0])
+def test_an_object_is_as_old_as_its_pictures_whatever_their_interval(
+    interval_s: float, jitter_s: float
+) -> None:
+    """In a still street keyframes alone are decoded, and the camera decides how often they come."""
+    rng = np.random.default_rng(0)
+    engine = RuleEngine("north", scene(object_after_s=60), id_maker())
+    pictures = list(film(textured_street(), while_between(60, 500, bag())))
+    begins = []
+    for number in range(round(200 / interval_s)):
+        t_s = number * interval_s + rng.uniform(0, jitter_s)
+        picture = pictures[0 if t_s < 100 else 60]
+        events = engine.evaluate(msgspec.structs.replace(picture, t_ns=round(t_s * 1e9)))
+        begins += [event for event in events if event.kind == "object_left"]
+    (begin,) = [event for event in begins if event.phase == "begin"]
+    assert begin.duration_s is not None
+    # docs/scene.md: up to 4 s later, by pictures that are two seconds apart or less.
+    latest_s = 4 + max(0.0, interval_s - 2)
+    assert -2 <= begin.t_ns / 1e9 - 160 <= latest_s
+    assert -2 <= begin.t_ns / 1e9 - begin.duration_s - 100 <= latest_s
 
 
 def test_an_object_that_was_left_while_the_camera_gave_no_pictures_is_found() -> None:
