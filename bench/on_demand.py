@@ -150,7 +150,7 @@ def budget_rows() -> list[Row]:
             budget.set_strained(is_strained=needs_of_others is not None)
             passes = budget.join()
             for need_per_s in needs_of_others or ():
-                budget.report(budget.join(), need_per_s)
+                budget.report(budget.join(), need_per_s, t_ns=0)
             return DetectionPipeline(detector, passes=passes)
 
         return count_clips("busy", make_pipeline, on_demand=False)

@@ -1,7 +1,7 @@
 """Pass budget of a box: the passes of the detector that its cameras share while the box is under strain. Pure.
 
 By default each camera may use `PipelineSettings.max_inferences_per_s`, which a busy junction needs. Under strain the box
-has PASSES_PER_CAMERA for each of its cameras, and a camera that needs less leaves the rest to those that need more.
+has PASSES_PER_CAMERA for each of its cameras, and a camera that needs less, or has no frames, leaves the rest to those that need more.
 """
 
 import threading
@@ -20,6 +20,9 @@ HEADROOM = 1.5
 INTERVAL_NS = 500_000_000
 """Time after which needs are measured and shares change."""
 
+MAX_SILENCE_NS = 3_000_000_000
+"""A camera that has reported no need for a longer time has no frames. Keyframes of a still street are up to 2.5 s apart."""
+
 
 class CameraPasses:
     """The passes of one camera. Called on its detect thread."""
@@ -37,7 +40,7 @@ class CameraPasses:
         elapsed_ns = t_ns - self._since_ns
         if elapsed_ns >= INTERVAL_NS:
             used_per_s = self._used / (elapsed_ns / 1e9)
-            self._budget.report(self, None if self._is_limited else used_per_s)
+            self._budget.report(self, None if self._is_limited else used_per_s, t_ns)
             self._used, self._is_limited, self._since_ns = 0, False, t_ns
         return self.share_per_s
 
@@ -60,6 +63,8 @@ class PassBudget:
         self._usual_per_s = usual_per_s
         self._lock = threading.Lock()
         self._needs: dict[CameraPasses, float | None] = {}
+        self._reported_ns: dict[CameraPasses, int] = {}
+        self._newest_ns = 0
         self._shares: Mapping[CameraPasses, float] = {}
         self._is_strained = False
 
@@ -67,7 +72,7 @@ class PassBudget:
         """Return the passes of one more camera."""
         camera = CameraPasses(self)
         with self._lock:
-            self._needs[camera] = None
+            self._needs[camera], self._reported_ns[camera] = None, self._newest_ns
             self._share()
         return camera
 
@@ -77,10 +82,11 @@ class PassBudget:
             self._is_strained = is_strained
             self._share()
 
-    def report(self, camera: CameraPasses, need_per_s: float | None) -> None:
-        """Take the passes that a camera has used, None if it needs more than it had."""
+    def report(self, camera: CameraPasses, need_per_s: float | None, t_ns: int) -> None:
+        """Take the passes that a camera has used at a frame's time, None if it needs more than it had."""
         with self._lock:
-            self._needs[camera] = need_per_s
+            self._needs[camera], self._reported_ns[camera] = need_per_s, t_ns
+            self._newest_ns = max(self._newest_ns, t_ns)
             self._share()
 
     def share_of(self, camera: CameraPasses) -> float | None:
@@ -93,7 +99,12 @@ class PassBudget:
             total_per_s = PASSES_PER_CAMERA * len(self._needs)
         else:
             total_per_s = PASSES_PER_CAMERA if self._is_strained else self._usual_per_s
-        self._shares = share_passes(self._needs, total_per_s)
+        since_ns = self._newest_ns - MAX_SILENCE_NS
+        needs = {
+            camera: need_per_s if self._reported_ns[camera] >= since_ns else 0.0
+            for camera, need_per_s in self._needs.items()
+        }
+        self._shares = share_passes(needs, total_per_s)
 
 
 def share_passes(

@@ -73,12 +73,31 @@ def test_the_box_limits_its_cameras_under_strain_alone() -> None:
     assert busy.share_per_s is None
 
 
+def test_a_camera_without_frames_leaves_its_share_to_the_others() -> None:
+    budget = PassBudget()
+    cameras = [budget.join() for _ in range(4)]
+    budget.set_strained(is_strained=True)
+    for second in range(10):
+        for camera in cameras:
+            use(camera, range(second, second + 1), 8, is_limited=True)
+    assert {camera.share_per_s for camera in cameras} == {PASSES_PER_CAMERA}
+    *others, lost = cameras
+    for second in range(10, 14):
+        for camera in others:
+            use(camera, range(second, second + 1), 8, is_limited=True)
+    rest = (4 * PASSES_PER_CAMERA - MIN_PASSES_PER_S) / 3
+    assert [camera.share_per_s for camera in others] == [pytest.approx(rest)] * 3
+    for camera in cameras:
+        use(camera, range(14, 15), 8, is_limited=True)
+    assert lost.share_per_s == PASSES_PER_CAMERA
+
+
 def test_the_views_of_one_camera_share_its_passes_and_under_strain_those_of_one_camera() -> None:
     budget = PassBudget(usual_per_s=15.0)
     views = [budget.join() for _ in range(4)]
     assert [budget.share_of(view) for view in views] == [15 / 4] * 4
     for view in views[1:]:
-        budget.report(view, 0.5)
+        budget.report(view, 0.5, t_ns=0)
     assert [budget.share_of(view) for view in views] == [12, 1, 1, 1]
     budget.set_strained(is_strained=True)
     assert [budget.share_of(view) for view in views] == [PASSES_PER_CAMERA - 3, 1, 1, 1]
