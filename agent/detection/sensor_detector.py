@@ -48,8 +48,10 @@ class SensorDetector:
         Raises: DriverError if the sensor has no network, or no result has come for MAX_SILENCE_NS.
         """
         start_cpu_ns = time.thread_time_ns()
-        if self._last_ns is None:
-            self._last_ns = frame.t_ns
+        sensor = self._find_sensor()
+        if self._last_ns is None or sensor is not self._sensor:
+            # One that was opened again searches the whole picture, and its network has no result yet.
+            self._sensor, self._area, self._last_ns = sensor, WHOLE_AREA, frame.t_ns
         inference = frame.inference
         if inference is None:
             self._raise_if_failed(frame.t_ns - self._last_ns)
@@ -63,8 +65,7 @@ class SensorDetector:
         return (SearchedRegion(_to_region(inference.area, frame), found),)
 
     def _raise_if_failed(self, silence_ns: int) -> None:
-        sensor = self._find_sensor()
-        error = None if sensor is None else sensor.network_error
+        error = None if self._sensor is None else self._sensor.network_error
         if error is not None:
             raise DriverError("unsupported", f"model {self.card.name!r}: {error}")
         if silence_ns > MAX_SILENCE_NS:
@@ -75,10 +76,7 @@ class SensorDetector:
 
     def _choose_area(self, frame: Frame, regions: Sequence[Region]) -> None:
         """Move the region of interest if the wanted one differs, not too often."""
-        sensor = self._find_sensor()
-        if sensor is not self._sensor:
-            # One that was opened again searches the whole picture.
-            self._sensor, self._area = sensor, WHOLE_AREA
+        sensor = self._sensor
         if sensor is None or not regions or frame.t_ns - self._area_since_ns < AREA_DWELL_NS:
             return
         area = choose_area(regions, frame.width_px, frame.height_px)

@@ -24,6 +24,7 @@ from drivers.csi.sensor_network import MASK_MEMORY_NS, MASK_MEMORY_PICTURES, Mas
 from drivers.errors import DriverError
 from drivers.masking import WHOLE_PICTURE
 from drivers.media import (
+    NS_PER_S,
     WHOLE_AREA,
     FoundObject,
     Frame,
@@ -114,6 +115,21 @@ def test_a_camera_that_was_opened_again_searches_the_whole_picture() -> None:
     sensors.append(Sensor())
     detector.search(frame(2 * AREA_DWELL_NS, found()), (SMALL,))
     assert sensors[0].areas == sensors[1].areas != []
+
+
+def test_a_camera_that_was_opened_again_has_time_for_its_first_result() -> None:
+    sensors: list[Sensor | None] = [Sensor()]
+    detector = SensorDetector(CARD, lambda: sensors[-1])
+    detector.search(frame(0, found()), ())
+    # A minute away; its last frame may come after it was closed.
+    sensors.append(None)
+    detector.search(frame(1, None), ())
+    back_ns = 60 * NS_PER_S
+    sensors.append(Sensor())
+    detector.search(frame(back_ns, None), ())
+    detector.search(frame(back_ns + MAX_SILENCE_NS, None), ())
+    with pytest.raises(DriverError, match="no result of the sensor for 5 s"):
+        detector.search(frame(back_ns + MAX_SILENCE_NS + 1, None), ())
 
 
 @given(
