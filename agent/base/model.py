@@ -278,7 +278,7 @@ class FlowCounts(
 
 
 class TrafficCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """One minute of traffic at one camera, of which `observed_s` seconds were observed.
+    """One minute of traffic at one camera, or a part of it, of which `observed_s` seconds were observed.
 
     `trusted` is false if the view did not show road users well enough for a tenth of that time or more; the counts
     are too low then. `untrusted_reasons` has the limits of the view, in the order of `ViewLimit`.

@@ -36,7 +36,7 @@ class TrafficCounter:
     """Counts one camera's traffic in whole minutes of `t_ns`.
 
     A crossing is counted in the minute in which it became certain, so that no minute is sent twice.
-    A minute without a frame is not sent.
+    A minute without a frame is not sent. The first one begins with the first frame: the time before belongs to another counter, or to none.
     """
 
     def __init__(
@@ -66,15 +66,15 @@ class TrafficCounter:
 
     def close_before(self, t_ns: int) -> tuple[TrafficCounts, ...]:
         """Return the minute that is over at `t_ns`, if one is. Call it before `observe`."""
-        if self._begin_ns is None or t_ns < self._begin_ns + MINUTE_NS:
+        if self._begin_ns is None or t_ns < minute_end_ns(self._begin_ns):
             return ()
-        return self._close_minute(self._begin_ns + MINUTE_NS)
+        return self._close_minute(minute_end_ns(self._begin_ns))
 
     def flush(self, t_ns: int) -> tuple[TrafficCounts, ...]:
         """Return the minute that is cut short at `t_ns`."""
         if self._begin_ns is None:
             return ()
-        return self._close_minute(min(t_ns, self._begin_ns + MINUTE_NS))
+        return self._close_minute(min(t_ns, minute_end_ns(self._begin_ns)))
 
     def observe(
         self,
@@ -88,7 +88,8 @@ class TrafficCounter:
         `flow_limits` are those of the flows from other cameras, by their names.
         """
         if self._begin_ns is None:
-            self._begin_ns = t_ns - t_ns % MINUTE_NS
+            is_first = self._last_frame_ns is None
+            self._begin_ns = t_ns if is_first else minute_end_ns(t_ns) - MINUTE_NS
         step_ns = (
             0 if self._last_frame_ns is None else t_ns - max(self._last_frame_ns, self._begin_ns)
         )
@@ -168,7 +169,7 @@ class CountableTime:
         """Add a minute, or a part of one that a change of the scene cut."""
         if not minute.trusted:
             return
-        end_ns, observed_s = minute.begin_ns + MINUTE_NS, minute.observed_s
+        end_ns, observed_s = minute_end_ns(minute.begin_ns), minute.observed_s
         if self._trusted and self._trusted[-1][0] == end_ns:
             observed_s += self._trusted.pop()[1]
         self._trusted.append((end_ns, observed_s))
@@ -185,6 +186,11 @@ class CountableTime:
             if begin_ns < minute_end_ns <= end_ns
         )
         return round(min(1.0, trusted_s * 1e9 / (end_ns - begin_ns)), 2)
+
+
+def minute_end_ns(t_ns: int) -> int:
+    """Return the end of the minute that a time is in."""
+    return t_ns - t_ns % MINUTE_NS + MINUTE_NS
 
 
 def _count_present(occupancy: ZoneOccupancy) -> Counter[Label]:

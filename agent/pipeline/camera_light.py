@@ -15,6 +15,7 @@ from agent.base.model import TrafficCounts
 from agent.base.state_file import StateFile
 from agent.base.view_condition import Light
 from agent.detection.span_light import LightSpan
+from agent.detection.traffic_counter import MINUTE_NS, minute_end_ns
 from agent.runtime.pause import Pause
 
 log = logging.getLogger(__name__)
@@ -47,12 +48,14 @@ class CameraLight:
 
     def add(self, minute: TrafficCounts, light: Light) -> None:
         """Add a minute of counts with its light."""
-        begin_s, end_s = (
-            int(self._clock.utc(t_ns).timestamp()) for t_ns in (minute.begin_ns, minute.end_ns)
+        whole_ns = minute_end_ns(minute.begin_ns) - MINUTE_NS
+        begin_s, end_s, whole_s = (
+            int(self._clock.utc(t_ns).timestamp())
+            for t_ns in (minute.begin_ns, minute.end_ns, whole_ns)
         )
         with self._lock:
             last = self._spans[-1] if self._spans else None
-            if last is not None and last.light == light and _follows(begin_s, last):
+            if last is not None and last.light == light and _follows(begin_s, whole_s, last):
                 self._spans[-1] = msgspec.structs.replace(last, end_s=max(end_s, last.end_s))
             else:
                 self._spans.append(LightSpan(begin_s, end_s, light))
@@ -75,5 +78,9 @@ class CameraLight:
             log.error("camera %s: its light cannot be stored: %s", self._camera, error)
 
 
-def _follows(begin_s: int, span: LightSpan) -> bool:
-    return span.begin_s <= begin_s <= span.end_s + _MAX_GAP_S
+def _follows(begin_s: int, whole_s: int, span: LightSpan) -> bool:
+    """Whether a minute belongs to a span; `whole_s` is its begin if nothing had cut it.
+
+    The parts of a minute that a head cuts are of one span: there would be one for each stay.
+    """
+    return span.begin_s <= begin_s and whole_s <= span.end_s + _MAX_GAP_S

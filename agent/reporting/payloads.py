@@ -57,7 +57,7 @@ class EventData(Event, frozen=True, kw_only=True):
 
 
 class TrafficCountsData(TrafficCounts, frozen=True, kw_only=True):
-    """Traffic counts of one minute at one camera."""
+    """Traffic counts of one minute at one camera, or of a part of it."""
 
     begin_time: Utc
     end_time: Utc

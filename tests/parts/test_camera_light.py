@@ -42,6 +42,14 @@ def test_minutes_of_one_light_are_one_span(light: CameraLight, clock: Any) -> No
     assert spans(light, clock) == [(0, 181, "day"), (181, 241, "night"), (300, 360, "night")]
 
 
+def test_the_parts_of_a_minute_that_a_head_cuts_are_one_span(
+    light: CameraLight, clock: Any
+) -> None:
+    for begin_s in (10, 28, 44, 70):
+        add(light, begin_s, "day", length_s=15)
+    assert spans(light, clock) == [(10, 85, "day")]
+
+
 def test_a_clock_that_was_set_back_begins_another_span(light: CameraLight, clock: Any) -> None:
     add(light, 600, "day")
     clock.step_s(-500)

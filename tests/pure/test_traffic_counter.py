@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from agent.base.model import TrafficCounts
 from agent.base.view_condition import VIEW_LIMITS, ViewLimit
 from agent.detection.scene import Scene
 from agent.detection.traffic_counter import MINUTE_NS, CountableTime, TrafficCounter
+from drivers.media import NS_PER_S
 
 STEP_NS = 100_000_000
 FRAMES = 600
@@ -81,6 +83,19 @@ def test_one_frame_in_the_dark_is_an_untrusted_minute() -> None:
     assert (minute.observed_s, minute.trusted) == (0, False)
 
 
+def test_the_parts_of_a_minute_that_a_change_of_the_scene_cuts_do_not_overlap() -> None:
+    parts: list[TrafficCounts] = []
+    for begin_s, end_s in ((3, 24), (26, 70)):
+        counter = TrafficCounter("north", Scene(), lambda _area: ())
+        for t_s in range(begin_s, end_s + 1):
+            parts += counter.close_before(t_s * NS_PER_S)
+            counter.observe(t_s * NS_PER_S, {}, ())
+        parts += counter.flush(end_s * NS_PER_S)
+    spans = [(part.begin_ns / NS_PER_S, part.end_ns / NS_PER_S) for part in parts]
+    assert spans == [(3, 24), (26, 60), (60, 70)]
+    assert [part.observed_s for part in parts] == [21, 33, 10]
+
+
 def minute_of(number: int, *, trusted: bool = True, observed_s: float = 60.0) -> TrafficCounts:
     return TrafficCounts(
         camera="north",
@@ -131,8 +146,12 @@ def test_minutes_that_changes_of_the_scene_cut_are_one_minute() -> None:
     countable = CountableTime(0)
     minutes = 24 * 60
     for number in range(minutes):
-        for _ in range(4):
-            countable.add(minute_of(number, observed_s=15))
+        for quarter in range(4):
+            begin_ns = number * MINUTE_NS + quarter * MINUTE_NS // 4
+            part = minute_of(number, observed_s=15)
+            countable.add(
+                msgspec.structs.replace(part, begin_ns=begin_ns, end_ns=begin_ns + MINUTE_NS // 4)
+            )
     assert countable.ratio((minutes - 1) * MINUTE_NS + AFTER_MINUTE_NS) == 1.0
 
 
