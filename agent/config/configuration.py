@@ -267,14 +267,27 @@ def read_file(path: Path) -> BoxFile:
 def load(path: Path) -> Config:
     """Load the configuration in force: a file, with the centre's configuration of the box on top of it.
 
-    The file counts alone if the centre's does not fit it. Raises: UserError with one line that names the mistake.
+    The file counts alone if the centre's does not fit it, or cannot be read: its masks are not known then, see
+    `load_strictly`. Raises: UserError with one line that names the mistake.
+    """
+    try:
+        return load_strictly(path)
+    except DamagedStateFile:
+        return read_file(path).decode()
+
+
+def load_strictly(path: Path) -> Config:
+    """Load the configuration in force, for pictures, which need the masks of the centre's.
+
+    Raises: UserError as `load`; DamagedStateFile if the centre's configuration cannot be read.
     """
     file = read_file(path)
     base = file.decode()
     store = DesiredStore(Path(base.box.state))
+    layer = store.layer()
     try:
-        return file.decode_with(store.layer(), store)
-    except (UserError, DamagedStateFile):
+        return file.decode_with(layer, store)
+    except UserError:
         return base
 
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from agent.base.clock import Clock
 from agent.base.errors import UserError
-from agent.base.message import Message
+from agent.base.message import Message, message_of
+from agent.base.state_file import DamagedStateFile
 from agent.capture.lens_aim import LensAim, downscale_within, measure_aim
 from agent.capture.preview import (
     DEFAULT_COLUMNS,
@@ -19,12 +20,15 @@ from agent.capture.preview import (
 )
 from agent.capture.snapshot_command import encode_within
 from agent.commands.requester import CommandRejected
-from agent.config.configuration import Config
+from agent.config import configuration
 from agent.console.agent_process import AgentState
 from agent.console.errors import AgentDown, ConsoleError
 from drivers.contracts import Camera, CameraReadings, ReadingsSource, StreamRequest
 from drivers.errors import DriverError, MaskError
 from drivers.media import Frame, Plane
+
+if TYPE_CHECKING:
+    from agent.capture.camera_source import CameraSource
 
 PREVIEW_FPS = 4.0
 MAX_READS = 200
@@ -183,7 +187,6 @@ def _encode(frame: Frame, max_bytes: int) -> bytes:
 
 
 def open_preview(
-    config: Config,
     config_path: Path,
     state_dir: Path,
     camera: str,
@@ -202,7 +205,7 @@ def open_preview(
         )
     if get_state().state not in ("dead", "stopped"):
         raise ConsoleError(Message("the agent holds the camera and shows nothing: see check 5"))
-    return _open_direct(config, camera, clock, str(config_path))
+    return _open_direct(config_path, camera, clock)
 
 
 def _readings(state: AgentState, camera: str) -> CameraReadings | None:
@@ -210,26 +213,42 @@ def _readings(state: AgentState, camera: str) -> CameraReadings | None:
     return next((health.readings for health in cameras if health.name == camera), None)
 
 
-def _open_direct(config: Config, name: str, clock: Clock, config_source: str) -> DirectPreview:
-    """Open a camera with its masks. Raises ConsoleError.
+def load_source(config_path: Path, name: str, clock: Clock) -> "CameraSource":
+    """Return a camera with the masks in force. Raises ConsoleError, as MSK-01 if they are not known.
 
-    Without the agent the position of a head is unknown: as during a move, a mask of any preset hides the whole picture.
+    The configuration is read again: that of a console may be the box's own file alone, because the centre's could not be read.
     """
     # Imported here: the drivers and the detector's libraries are large, an idle console is not.
     from agent.capture import camera_source  # noqa: PLC0415
 
     try:
-        sources = camera_source.build_sources(config, clock, config_source, on_bad_scene="close")
+        config = configuration.load_strictly(config_path)
+        sources = camera_source.build_sources(config, clock, str(config_path), on_bad_scene="close")
+    except DamagedStateFile as error:
+        raise _unknown_masks(f"the centre's configuration is damaged: {error}") from error
     except UserError as error:
-        raise ConsoleError(str(error)) from error
-    source = next(one for one in sources if one.config.name == name)
+        raise ConsoleError(message_of(error)) from error
+    source = next((one for one in sources if one.config.name == name), None)
+    if source is None:
+        raise ConsoleError(Message("no such camera"))
     if source.scene_error is not None:
-        raise ConsoleError(
-            Message(
-                "its mask cannot be loaded, so it stays closed: {error}", error=source.scene_error
-            ),
-            code="MSK-01",
-        )
+        raise _unknown_masks(source.scene_error)
+    return source
+
+
+def _unknown_masks(reason: str) -> ConsoleError:
+    return ConsoleError(
+        Message("its mask cannot be loaded, so it stays closed: {error}", error=reason),
+        code="MSK-01",
+    )
+
+
+def _open_direct(config_path: Path, name: str, clock: Clock) -> DirectPreview:
+    """Open a camera with its masks. Raises ConsoleError.
+
+    Without the agent the position of a head is unknown: as during a move, a mask of any preset hides the whole picture.
+    """
+    source = load_source(config_path, name, clock)
     masks = tuple(source.masks_at(""))
     open_camera = source.open_detect or source.open_main
     try:

@@ -39,7 +39,7 @@ VIEW_PURPOSE = "looked through it at the box's console"
 ResultT = TypeVar("ResultT")
 
 PreviewOpener: TypeAlias = Callable[
-    [Config, Path, Path, str, str, Clock, Callable[[], AgentState]], CameraPreview
+    [Path, Path, str, str, Clock, Callable[[], AgentState]], CameraPreview
 ]
 """`camera_preview.open_preview`."""
 
@@ -235,7 +235,6 @@ class ConsoleContext:
             )
         )
         return self._preview_opener(
-            config,
             self.config_path,
             self.state_dir,
             camera,

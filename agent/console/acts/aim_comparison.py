@@ -9,13 +9,11 @@ import msgspec
 import numpy as np
 
 from agent.base.device_identity import DeviceIdentity
-from agent.base.errors import UserError
 from agent.base.message import Message, Text
 from agent.base.signed_manifest import BadManifest
-from agent.capture import camera_source
 from agent.capture.lens_aim import LensAim
 from agent.console.acts.aiming import head_of, preset_of
-from agent.console.camera_preview import CameraPreview
+from agent.console.camera_preview import CameraPreview, load_source
 from agent.console.context import ConsoleContext
 from agent.console.errors import ConsoleError
 from agent.detection.view_shift import ViewShift, measure_shift
@@ -105,10 +103,7 @@ def read_reference(context: ConsoleContext, camera: str) -> Reference:
 def _paint_masks(context: ConsoleContext, camera: CameraRecord, plane: Plane) -> Plane:
     """Return a picture of a certificate with the masks in force for its view. Raises ConsoleError."""
     try:
-        sources = camera_source.build_sources(
-            context.require_config(), context.clock, str(context.config_path), on_bad_scene="close"
-        )
-        (source,) = (one for one in sources if one.config.name == camera.name)
+        source = load_source(context.config_path, camera.name, context.clock)
         if source.fisheye_masks:
             raise ConsoleError(
                 Message(
@@ -119,8 +114,6 @@ def _paint_masks(context: ConsoleContext, camera: CameraRecord, plane: Plane) ->
         painter = MaskPainter(source.masks_at(camera.preset or ""), f"camera {camera.name!r}")
         chroma = np.zeros([(size + 1) // 2 for size in plane.shape], np.uint8)
         return painter.paint_planes((plane, chroma, chroma))[0]
-    except UserError as error:
-        raise ConsoleError(str(error)) from error
     except MaskError as error:
         raise ConsoleError(str(error), code="MSK-01") from error
 
