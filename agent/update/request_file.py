@@ -181,6 +181,14 @@ def take_request(folder: Path, allowed_uids: Collection[int]) -> UpdateRequest:
         os.close(fd)
 
 
+def waiting_request(folder: Path) -> UpdateRequest | None:
+    """Return the request that root has not taken yet, or None if there is none, or one that root will not execute."""
+    try:
+        return decode_request(read_regular_file(folder / REQUEST_FILE, MAX_REQUEST_BYTES))
+    except (OSError, UserError):
+        return None
+
+
 def withdraw_request(folder: Path, request_id: str) -> bool:
     """Withdraw a request; return False if root has taken it already. Raises: OSError."""
     path = folder / REQUEST_FILE

@@ -131,7 +131,7 @@ def follow(guest: Guest, phone: Phone, request_id: str) -> tuple[Any, dict[str, 
         reply = phone.act("update_status")
         assert reply.status == 200, reply
         state = msgspec.json.decode(reply.body)
-        if state["id"] == request_id and state["state"] != "running":
+        if state["id"] == request_id and state["state"] not in ("waiting", "running"):
             return state, percents
         if found := re.fullmatch(r"(\w+) (\d+) %", without_isolates(state["step"])):
             percents.setdefault(found[1], []).append(int(found[2]))

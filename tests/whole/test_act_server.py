@@ -50,6 +50,9 @@ def test_an_update_is_stored_for_root_whole_or_not_at_all(box_folder: Path, tmp_
     assert upload.read_bytes() == bundle
     request = request_file.decode_request((folder / request_file.REQUEST_FILE).read_bytes())
     assert (request.id, request.requester) == (request_id, "amina")
+    waiting = server.value("update_status")
+    assert (waiting["id"], waiting["state"], waiting["lines"]) == (request_id, "waiting", [])
+    assert (waiting["action"], waiting["requester"]) == ("install", "amina")
     with pytest.raises(ActFailed, match="another request waits already"):
         server.value("update_install", b"another bundle")
     copied = usb_bundle.copy_to_box(root, request.bundle_path or "", tmp_path / "downloads", print)

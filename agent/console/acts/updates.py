@@ -51,7 +51,7 @@ class RequestId(msgspec.Struct, frozen=True):
 
 
 class UpdateValue(msgspec.Struct, frozen=True, kw_only=True):
-    """The request that root has taken last; all is empty if there is none."""
+    """The newest request: `waiting` until root takes it, with its progress or outcome then; all is empty if there is none."""
 
     id: str | None = None
     state: str | None = None
@@ -64,7 +64,13 @@ class UpdateValue(msgspec.Struct, frozen=True, kw_only=True):
 @act(lane="status", typed="update")
 def update_status(call: ActCall, _args: NoArguments) -> UpdateValue:
     """Return the progress or the outcome of the last request."""
+    # Before the status: root removes a request first, and then writes that it has taken it.
+    waiting = request_file.waiting_request(request_file.request_dir(call.context.root))
     status = last_request(call.context)
+    if waiting is not None and (status is None or status.id != waiting.id):
+        return UpdateValue(
+            id=waiting.id, state="waiting", action=waiting.action, requester=waiting.requester
+        )
     if status is None:
         return UpdateValue()
     return UpdateValue(

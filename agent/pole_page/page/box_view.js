@@ -8,6 +8,8 @@ import { button, setText, show, value } from "./widgets.js";
 import { worker } from "./work.js";
 
 const POLL_MS = 1000;
+/** On a slow board root's unit takes seconds to start. */
+const NO_ANSWER_S = 60;
 
 /** Return the view. */
 export function boxView({ session, status, languageButtons }) {
@@ -60,24 +62,45 @@ function updatePart(box, signal) {
   const sure = ["update_rollback", "update_good", "reboot"].map((name) => button(text(name), () => run(() => act(name, { box: typed.value.trim() }))));
   const pressed = [file, slots, ...sure];
 
-  async function read() {
-    const state = await act("update_status", {}, { signal });
+  let followed = 0;
+
+  function showState(state, isOwn) {
     show(lines, state.lines.map((line) => element("li", {}, value(line))));
-    if (state.state !== null) setText(answer, [state.action, state.requester, text(`update_${state.state}`), state.step].filter(Boolean).join(" · "));
-    return state;
+    const words = [state.action, state.requester, text(`update_${state.state}`), state.step].filter(Boolean).join(" · ");
+    setText(answer, isOwn ? words : text("update_last", { request: words }));
   }
 
-  /** Follow a request to its end: root's unit does it, whatever becomes of the phone. */
-  async function follow() {
-    while ((await read()).state === "running" && !signal.aborted) await pause(POLL_MS, signal);
+  /**
+   * Follow a request to its end, or until the next one is followed: root's unit does it, whatever becomes of the phone.
+   * Nothing of another one is shown. Without an id it is the last one of the box, and named so.
+   */
+  async function follow(ownId = null) {
+    const turn = ++followed;
+    let id = ownId, answeredMs = performance.now();
+    for (;;) {
+      const state = await act("update_status", {}, { signal });
+      if (turn !== followed) return;
+      id ??= state.id;
+      if (id === null) return;
+      if (state.id === id) {
+        showState(state, ownId !== null);
+        if (state.state !== "waiting") answeredMs = performance.now();
+        if (state.state === "done" || state.state === "failed") return;
+      }
+      if (performance.now() - answeredMs > NO_ANSWER_S * 1000) return setText(answer, text("update_no_answer", { seconds: NO_ANSWER_S }));
+      await pause(POLL_MS, signal);
+    }
   }
 
   async function run(begin) {
     for (const one of pressed) one.disabled = true;
+    followed += 1;
+    show(lines);
+    setText(answer, "");
     try {
-      const { text: words } = await begin();
-      await follow();
-      if (words) setText(answer, words);
+      const { id, text: words } = await begin();
+      if (id === undefined) setText(answer, words);
+      else await follow(id);
     } catch (error) {
       if (!signal.aborted) setText(answer, sentenceOf(error));
     } finally {
@@ -97,7 +120,7 @@ function updatePart(box, signal) {
     }));
   }
 
-  follow().catch((error) => signal.aborted || setText(answer, sentenceOf(error)));
+  follow().catch((error) => signal.aborted || followed > 1 || setText(answer, sentenceOf(error)));
   return element(
     "section",
     { "aria-label": text("update") },
