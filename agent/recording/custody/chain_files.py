@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from agent.base.atomic_file import fsync_dir, sync_data, write_all
+from agent.base.atomic_file import fsync_dir, sync, sync_data, write_all
 from agent.base.file_read import read_around_damage
 
 CHAIN_SUFFIX = ".chain"
@@ -105,6 +105,20 @@ def create_file(path: Path) -> None:
     """Create an empty file, durable in its folder."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
     os.close(fd)
+    fsync_dir(path.parent)
+
+
+def allocate_file(path: Path, size_bytes: int) -> None:
+    """Create a file that takes so much room on the disk, or none."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.posix_fallocate(fd, 0, size_bytes)
+        sync(fd)
+    except OSError:
+        path.unlink()
+        raise
+    finally:
+        os.close(fd)
     fsync_dir(path.parent)
 
 

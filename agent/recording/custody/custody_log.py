@@ -4,17 +4,19 @@
     custody/0000010001.chain
     custody/quarantine/         truncated lines, kept
     custody/lock                held during one append
+    custody/reserve             room for a pruning on a full disk
 
 Any number of threads and processes may append: each takes the lock, reads the lines that others have
 added, and writes one line. A receipt that was returned is on the disk.
 """
 
 import contextlib
+import errno
 import fcntl
 import logging
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -37,6 +39,7 @@ from agent.recording.custody.chain import (
 )
 from agent.recording.custody.chain_files import (
     CHAIN_SUFFIX,
+    allocate_file,
     append_to_file,
     chain_files,
     create_file,
@@ -53,6 +56,7 @@ from agent.recording.custody.receipts import (
     Receipt,
     ReceiptBody,
     ReceiptLine,
+    ReceiptsPruned,
     encode_receipt,
     format_line,
     parse_line,
@@ -62,6 +66,10 @@ from agent.recording.quarantine import QUARANTINE_DIR, free_quarantine_path, qua
 log = logging.getLogger(__name__)
 
 RECEIPTS_PER_FILE = 10_000
+RESERVE_FILE = "reserve"
+RESERVE_BYTES = 1_048_576
+"""For a receipt of 1 kB and a state inventory that is written again, 100 kB with 2,000 holds; and for what others take of it."""
+_FULL_DISK_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT})
 _MAX_LOOK_BACK_LINES = 1000
 """So many invalid lines at the end mean that the chain is not this box's."""
 
@@ -150,6 +158,48 @@ class CustodyLog:
     def unlist(self, paths: Sequence[Path]) -> None:
         """Expect files of the chain no longer, before they are deleted."""
         self._inventory.remove(*paths)
+
+    def prune(self, paths: Sequence[Path], last_seq: int, t_ns: int) -> None:
+        """Delete the oldest files of the chain, up to receipt `last_seq`; a receipt has their numbers.
+
+        The receipt is durable before the first file is deleted, the oldest first: after a kill at any point the
+        rest is a chain without a gap. On a full disk the receipt takes the room of the reserve; the lock keeps other
+        receipts out of it.
+        """
+        body = ReceiptsPruned(first_seq=first_seq_of_file(paths[0]), last_seq=last_seq)
+        with self._exclusive_lock():
+
+            def append() -> None:
+                self._catch_up()
+                self._append_locked(body, t_ns)
+
+            self._write_with_reserve(append)
+            self._write_with_reserve(lambda: self.unlist(paths))
+            for path in paths:
+                path.unlink()
+            fsync_dir(self._folder)
+
+    def keep_reserve(self) -> None:
+        """Take the room of the reserve, if it is not there."""
+        with self._exclusive_lock():
+            path = self._folder / RESERVE_FILE
+            # A power cut during its creation leaves a shorter one.
+            if not path.exists() or path.stat().st_size < RESERVE_BYTES:
+                allocate_file(path, RESERVE_BYTES)
+
+    def _write_with_reserve(self, write: Callable[[], None]) -> None:
+        """Write, and if the disk is full, once more in the room of the reserve."""
+        try:
+            write()
+        except OSError as error:
+            path = self._folder / RESERVE_FILE
+            if error.errno not in _FULL_DISK_ERRNOS or not path.exists():
+                raise
+            log.warning("the disk is full: the reserve of the custody log is used")
+            path.unlink()
+            # ext4 gives the blocks out again once their release is committed.
+            fsync_dir(self._folder)
+            write()
 
     def read_lines(self, begin_seq: int = 1, last_seq: int | None = None) -> Iterator[bytes]:
         """Yield the lines with newlines, from one receipt to another, or to the head at the first step.

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from itertools import takewhile
 from pathlib import Path
 
-from agent.base.atomic_file import fsync_dir
 from agent.base.clock import Clock
 from agent.base.state_inventory import InventoryHead
 from agent.faults.registry import FaultRegistry
@@ -23,7 +22,6 @@ from agent.recording.custody.damage_reporter import DamageReporter
 from agent.recording.custody.receipt_queue import SUBJECT, ReceiptQueue
 from agent.recording.custody.receipts import (
     BadReceipt,
-    ReceiptsPruned,
     SegmentClosed,
     SegmentOpened,
     parse_line,
@@ -39,6 +37,8 @@ AFTER_MINUTE_NS = 3_000_000_000
 UNCHANGED_HEAD_INTERVAL_NS = 3600 * 1_000_000_000
 """Interval of an unchanged head: a message costs a synced write to the disk."""
 PRUNE_INTERVAL_S = 6 * 3600.0
+FULL_PRUNE_INTERVAL_S = 600.0
+"""While the disk takes no receipt, which room would mend."""
 KEPT_FILES = 50
 """Half a million receipts, below 400 MB: people's actions stay on record long after the footage."""
 
@@ -72,16 +72,22 @@ class ChainHeadPublisher:
         self._segment_exists = segment_exists
         self._damage_reporter = damage_reporter
         self._prune_pause = Pause()
+        self._full_prune_pause = Pause()
         self._last_sent_ns: int | None = None
         self._last_sent_head: ChainHead | None = None
 
     def flush(self) -> None:
-        """Write pending receipts, report damage, prune, and publish the head if it is due."""
-        if not self._receipt_queue.flush():
-            return
-        self._damage_reporter.report()
+        """Write pending receipts, report damage, prune, and publish the head if it is due.
+
+        A full disk takes no pending receipt, and pruning makes room on it: then it comes before them.
+        """
+        is_queue_written = self._receipt_queue.flush()
+        if is_queue_written:
+            self._damage_reporter.report()
         try:
-            self._prune()
+            self._prune(is_queue_written=is_queue_written)
+            if not is_queue_written:
+                return
             head, now_ns = self._custody.head(), self._clock.boottime_ns()
             if head.seq and self._is_head_due(head, now_ns):
                 self._publish_head(now_ns)
@@ -122,11 +128,19 @@ class ChainHeadPublisher:
         self._last_sent_head, self._last_sent_ns = head, now_ns
         self._send_head(head, inventory_head, now_ns)
 
-    def _prune(self) -> None:
+    def _prune(self, *, is_queue_written: bool) -> None:
+        """Raises OSError."""
         now_ns = self._clock.boottime_ns()
-        if self._prune_pause.is_over(now_ns):
-            self._prune_pause.begin(now_ns, PRUNE_INTERVAL_S)
-            prune_chain(self._custody, self._segment_exists, now_ns)
+        pause = self._prune_pause if is_queue_written else self._full_prune_pause
+        if not pause.is_over(now_ns):
+            return
+        self._prune_pause.begin(now_ns, PRUNE_INTERVAL_S)
+        self._full_prune_pause.begin(now_ns, FULL_PRUNE_INTERVAL_S)
+        prune_chain(self._custody, self._segment_exists, now_ns)
+        try:
+            self._custody.keep_reserve()
+        except OSError as error:
+            log.warning("the custody log has no reserve for a full disk: %s", error)
 
 
 def _find_minute(t_ns: int) -> int:
@@ -148,11 +162,7 @@ def prune_chain(custody: CustodyLog, segment_exists: SegmentExists, t_ns: int) -
     if not pruned:
         return 0
     last_seq = first_seq_of_file(files[len(pruned)]) - 1
-    custody.append(ReceiptsPruned(first_seq=first_seq_of_file(pruned[0]), last_seq=last_seq), t_ns)
-    custody.unlist(pruned)
-    for path in pruned:
-        path.unlink()
-    fsync_dir(custody.folder)
+    custody.prune(pruned, last_seq, t_ns)
     log.info("receipts up to %d pruned, their footage is gone", last_seq)
     return len(pruned)
 
