@@ -29,6 +29,10 @@ MAX_ACTS, MAX_URGENT_ACTS = 8, 4
 """At once, of all phones. One more is refused, and not queued: its phone asks again. Urgent ones have their own places."""
 MIN_UPLOAD_BYTES_PER_S = 1600
 UPLOAD_SLACK_S = 10.0
+UPLOAD_STALL_S = 30.0
+"""The longest silence of an upload, which holds the lane of its act: a phone that leaves the network closes nothing. TCP sends
+again 12.6 and 25.4 s after a loss, so one that is away for 20 s is waited for.
+"""
 LIST_TIMEOUT_S = 30.0
 FILE_CHUNK_BYTES = 65_536
 _NO_ARGS = b"{}"
@@ -241,7 +245,8 @@ class ActCalls:
         try:
             while True:
                 allowed_s = UPLOAD_SLACK_S + received_bytes / MIN_UPLOAD_BYTES_PER_S
-                async with asyncio.timeout_at(begin_s + allowed_s):
+                deadline_s = min(begin_s + allowed_s, loop.time() + UPLOAD_STALL_S)
+                async with asyncio.timeout_at(deadline_s):
                     chunk = await anext(stream, b"")
                 if not chunk:
                     return None

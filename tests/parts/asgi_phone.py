@@ -36,16 +36,16 @@ class EndedActs(ActCalls):
 
 
 class AsgiPhone:
-    """One page and one phone. Its act server has declared its acts and ended: acts are answered by 503."""
+    """One page and one phone. Its act server has declared its acts; if none listens in `acts_dir`, acts are answered by 503."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, acts_dir: Path = Path("/nonexistent")) -> None:
         self.clock = clock
         self.sessions = PageSessions(clock, random.Random(7).randbytes)
         self.logins: list[str] = []
         self.uses = 0
         self.app = WebApp(
             self.sessions,
-            EndedActs(Path("/nonexistent"), "en"),
+            EndedActs(acts_dir, "en"),
             clock_ns=clock.boottime_ns,
             remaining_s=lambda: 60.0,
             on_login=self.logins.append,

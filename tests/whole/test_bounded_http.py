@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -10,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from agent.base.clock import SystemClock
+from agent.console import page_wire
 from agent.pole_page import act_calls, bounded_http, request_body, web_app
 from agent.pole_page.bounded_http import BoundedServer
 from agent.pole_page.page_service import make_certificate, make_tls_context
 from tests.parts.asgi_phone import AsgiPhone
 from tests.whole.pole_page_box import TIMEOUT_S, Phone
+from tests.whole.served_page import ScriptedActs, send
 
 SOON_S = 0.05
 
@@ -25,7 +28,7 @@ class Server:
     def __init__(self, folder: Path) -> None:
         clock = SystemClock()
         certificate = make_certificate("casa-0001", (), clock.utc(clock.boottime_ns()))
-        self.app = AsgiPhone(clock)
+        self.app = AsgiPhone(clock, folder / page_wire.ACTS_DIR)
         self._server = BoundedServer(
             self.app.app.asgi,
             make_tls_context(certificate, folder),
@@ -163,3 +166,31 @@ def test_an_upload_that_is_too_slow_is_refused(
         connection.sendall(server.head("/api/uploads/commission_photo", *lines) + b"x")
         # There is no act server here: what counts is that the answer does not wait for the body.
         assert connection.recv(4096).startswith(b"HTTP/1.1 503")
+
+
+def test_an_upload_whose_phone_has_left_the_network_ends_for_its_act(
+    start: Callable[[], Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(act_calls, "UPLOAD_STALL_S", SOON_S)
+    is_ended = threading.Event()
+
+    def answer(_request: object, connection: socket.socket, fd: int | None) -> None:
+        assert fd is not None
+        while os.read(fd, 65_536):
+            pass
+        is_ended.set()
+        send(connection, error={"code": "refused", "message": "the file has ended early"})
+
+    (tmp_path / page_wire.ACTS_DIR).mkdir(parents=True)
+    server = start()
+    lines = (
+        f"Cookie: {server.app.log_in()}",
+        "Content-Type: application/octet-stream",
+        "Content-Length: 1000000",
+    )
+    with ScriptedActs(tmp_path) as acts, server.phone.connect() as connection:
+        acts.answer = answer
+        # What has come fast earns no silence: at 1600 bytes a second these would be a minute.
+        connection.sendall(server.head("/api/uploads/update_install", *lines) + bytes(100_000))
+        assert is_ended.wait(TIMEOUT_S)
+        assert connection.recv(4096).startswith(b"HTTP/1.1 408")
