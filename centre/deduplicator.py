@@ -67,16 +67,16 @@ class Deduplicator:
         self._epoch = epoch
         self.received = SeqSet()
         self._ackable = SeqSet()
-        self._again = SeqSet()
-        """Received more than once."""
-        self._newest: deque[int] = deque(maxlen=MAX_ACK_RANGES)
-        """The numbers that arrived last, and repeats: a box sends again what it knows no acknowledgement of."""
+        self._newest: deque[tuple[int, bool]] = deque(maxlen=MAX_ACK_RANGES)
+        """The numbers that arrived last, and True for one that had arrived before: a box sends again what it knows no
+        acknowledgement of.
+        """
 
     def add(self, seq: int) -> bool:
         """Record a stored message. Return False if its number was received: it is a repeat if its id was too."""
-        self._newest.append(seq)
-        if seq in self.received:
-            self._again.add(seq, seq)
+        is_known = seq in self.received
+        self._newest.append((seq, is_known))
+        if is_known:
             return False
         self.received.add(seq, seq)
         self._ackable.add(seq, seq)
@@ -110,8 +110,12 @@ class Deduplicator:
         upto = self._ackable.contiguous_end()
         also = self._ackable.ranges_above(upto)
         if len(also) > MAX_ACK_RANGES:
-            newest = {self._ackable.range_of(seq) for seq in self._newest if seq > upto}
-            also = tuple(sorted(newest, key=lambda span: span.first))
-        again = {self._again.range_of(seq) for seq in self._newest if seq in self._again}
-        also = (*sorted(again, key=lambda span: span.first), *also)
-        return Ack(epoch=self._epoch, upto=upto, also=also)
+            also = tuple({self._ackable.range_of(seq) for seq, _ in self._newest if seq > upto})
+        again = SeqSet()
+        for seq, is_known in self._newest:
+            if is_known:
+                again.add(seq, seq)
+        ranges = tuple(dict.fromkeys((*also, *again)))[:MAX_ACK_RANGES]
+        return Ack(
+            epoch=self._epoch, upto=upto, also=tuple(sorted(ranges, key=lambda span: span.first))
+        )

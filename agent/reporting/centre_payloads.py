@@ -12,7 +12,7 @@ MAX_ALSO_RANGES = 1000
 
 class Ack(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """On `down/ack/<centre>`: that centre has stored every message of this epoch up to `upto`, and
-    those of `also` above it.
+    those of `also`, which are above it or have just come again.
     """
 
     epoch: str

@@ -85,6 +85,16 @@ def test_numbers_that_have_just_come_again_are_named_below_the_highest_ones() ->
     assert ledger.build_ack() == Ack(epoch="e", upto=499 + MAX_ACK_RANGES)
 
 
+def test_numbers_that_come_again_do_not_exceed_the_ranges_of_an_acknowledgement() -> None:
+    """They are named after those above the highest contiguous one, which the box needs more."""
+    ledger = Deduplicator("e")
+    for seq in (*range(1, 2 * MAX_ACK_RANGES), *range(2000, 2000 + 2 * MAX_ACK_RANGES, 2)):
+        ledger.add(seq)
+    for seq in range(1, 2 * MAX_ACK_RANGES, 2):
+        ledger.add(seq)
+    assert len(ledger.build_ack().also) <= MAX_ACK_RANGES
+
+
 @given(st.lists(st.tuples(st.integers(1, 60), st.integers(-2, 9)), max_size=30))
 def test_a_range_set_equals_a_set_of_numbers(spans: list[tuple[int, int]]) -> None:
     ranges, plain = SeqSet(), set[int]()

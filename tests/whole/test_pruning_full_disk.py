@@ -2,12 +2,12 @@
 that verifies.
 """
 
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
 import pytest
+
+from tests.whole.small_disk import run_on_small_disk
 
 PRELUDE = """
 import base64, os, shutil, signal, sys
@@ -125,14 +125,5 @@ KILLED = """
 @pytest.mark.parametrize("script", [PRUNED_ONCE_FOOTAGE_IS_GONE, KILLED], ids=["pruned", "killed"])
 def test_receipts_are_pruned_on_a_full_disk(tmp_path: Path, script: str) -> None:
     disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
-    tmpfs = f"mount -t tmpfs -o size=2m none {disk}"
-    if subprocess.run([*mount, tmpfs], capture_output=True, check=False).returncode:
-        pytest.skip("this machine lets us mount no small disk")
     prelude = PRELUDE.format(project=str(Path(__file__).parents[2]), disk=str(disk))
-    command = [*mount, f'{tmpfs} && exec "$0" -c "$1"', sys.executable]
-    done = subprocess.run(
-        [*command, prelude + textwrap.dedent(script)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    run_on_small_disk(disk, "size=2m", prelude + textwrap.dedent(script))

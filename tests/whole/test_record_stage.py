@@ -5,8 +5,6 @@ budget.
 import hashlib
 import os
 import random
-import subprocess
-import sys
 import textwrap
 import threading
 from datetime import timedelta
@@ -36,6 +34,7 @@ from drivers.timeline import StreamTimeline
 from tests.conftest import ManualClock
 from tests.contracts.peer_memory import peak_memory_bytes, reset_peak_memory
 from tests.recording_rig import retention_alone
+from tests.whole.small_disk import run_on_small_disk
 
 FPS = 10
 GOP = 10
@@ -593,17 +592,10 @@ def test_a_full_disk_is_a_fault_and_recording_resumes_when_there_is_room(
     video: Path, tmp_path: Path
 ) -> None:
     disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
-    tmpfs = f"mount -t tmpfs -o size=2m none {disk}"
-    if subprocess.run([*mount, tmpfs], capture_output=True, check=False).returncode:
-        pytest.skip("this machine lets us mount no small disk")
     script = textwrap.dedent(ON_A_SMALL_DISK).format(
         project=str(Path(__file__).parents[2]), video=str(video), disk=str(disk)
     )
-    command = [*mount, f'{tmpfs} && exec "$0" -c "$1"', sys.executable, script]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode == 0, done.stderr
+    run_on_small_disk(disk, "size=2m", script, timeout_s=60)
 
 
 def test_without_a_keyframe_nothing_is_recorded_or_reported(video: Path, tmp_path: Path) -> None:

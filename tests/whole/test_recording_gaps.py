@@ -2,8 +2,6 @@
 
 import itertools
 import shutil
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from agent.recording.gop import MAX_GOP_NS
 from agent.recording.record_stage import MIN_RETRY_S
 from drivers.media import Packet, StreamInfo
 from tests.conftest import ManualClock
+from tests.whole.small_disk import run_on_small_disk
 from tests.whole.test_record_stage import GOP, X264, Recording, encode, packets_of, pictures
 
 NS = 10**9
@@ -246,17 +245,9 @@ clock = ManualClock()
 def on_tmpfs(options: str, script: str, video: Path, folder: Path) -> None:
     """Run a script where `disk` is a file system of its own."""
     disk = folder / "disk"
-    disk.mkdir()
-    mount = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
-    tmpfs = f"mount -t tmpfs -o {options} none {disk}"
-    if subprocess.run([*mount, tmpfs], capture_output=True, check=False).returncode:
-        pytest.skip("this machine lets us mount no small disk")
     project = str(Path(__file__).parents[2])
     prelude = PRELUDE.format(project=project, video=str(video), disk=str(disk))
-    text = prelude + textwrap.dedent(script)
-    command = [*mount, f'{tmpfs} && exec "$0" -c "$1"', sys.executable, text]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode == 0, done.stderr
+    run_on_small_disk(disk, options, prelude + textwrap.dedent(script), timeout_s=60)
 
 
 VP8 = StreamInfo(codec="vp8", width_px=160, height_px=96, fps=10)

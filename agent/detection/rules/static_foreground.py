@@ -32,7 +32,7 @@ from drivers.media import NS_PER_S, Plane, Polygon
 
 SAMPLE_INTERVAL_NS = 2 * NS_PER_S
 SAMPLE_EARLY_NS = NS_PER_S // 4
-"""A picture is a sample so long before it is due: keyframes of a still street may be two seconds apart, and come with jitter."""
+"""A picture that comes by so much too early counts as a sample: keyframes of a still street are up to two seconds apart, with jitter."""
 MAX_INTERVALS = 8
 """Of the age that one sample adds. Pictures are up to ten seconds apart; what was there in a longer gap is not known."""
 LEARNING_SAMPLES = 15
