@@ -182,7 +182,12 @@ def test_a_limit_is_in_plain_words(expected: Any, value: object, line: str) -> N
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
+    # msgspec quotes types in backticks: values are without.
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(st.characters(exclude_characters="`"), max_size=4),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
