@@ -107,6 +107,21 @@ HOLD_KEEP = """
     };
 """
 """From now on no answer comes to the requests of the page that keep a commissioning, but to those of a page that is left."""
+COUNT_PICTURES = """
+    const plain = window.fetch;
+    let running = 0;
+    Object.assign(window, { pictures: 0, picturesAtOnce: 0 });
+    window.fetch = async (path, ...rest) => {
+        if (!String(path).endsWith("/commission_picture")) return plain(path, ...rest);
+        running += 1;
+        window.picturesAtOnce = Math.max(window.picturesAtOnce, running);
+        const answer = await plain(path, ...rest);
+        window.pictures += answer.ok;
+        running -= 1;
+        return answer;
+    };
+"""
+"""Counts the inspected pictures that the box gives from now on, and the requests for them that run at once."""
 KEEP_PRESET = """
     window.presetBefore = document.querySelector("[aria-label='Move to preset gate']");
 """
@@ -462,9 +477,13 @@ def test_a_commissioning_in_hand_is_still_there_after_the_page_was_loaded_again(
     assert serial.find_element(By.TAG_NAME, "input").get_property("value") == "AX-1234"
     # In another language it has the same answers, and the items in that language.
     choose_language(phone, "fr")
+    phone.run(COUNT_PICTURES)
     phone.show_view(VIEWS["fr"][3])
     phone.wait_for_text("orientation de north")
     assert phone.run(DRAFT) == [[0, 1], "not yet", "mast 7"]
+    # The box refuses the ninth act that runs at once, and its picture would be missing.
+    phone.wait(lambda: phone.run("return window.pictures") > 1, "two inspected pictures")
+    assert phone.run("return window.picturesAtOnce") == 1
 
 
 def test_a_held_button_moves_the_head_until_it_is_let_go(phone: PolePhone) -> None:

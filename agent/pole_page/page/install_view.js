@@ -20,6 +20,8 @@ const KEEP_MS = 500;
 let draft = null;
 let keepTimer = null;
 let keeping = Promise.resolve();
+/** The pictures of the box, one after the other: it refuses more than eight acts at once, and a form may have more. */
+let pictures = Promise.resolve();
 /** The order in which this page, as it was loaded, keeps: a request may overtake another. */
 const order = { page_id: crypto.randomUUID(), number: 0 };
 
@@ -201,12 +203,21 @@ function serialField(serial) {
 /** Return a place for a picture of the box, which is empty if it has none. */
 function pictureOf(name, actName, args, onUrl = () => {}) {
   const image = element("img", { alt: name, hidden: true });
-  actPicture(actName, args).then(({ blob }) => {
+  pictures = pictures.then(() => showPicture(image, actName, args, onUrl));
+  return image;
+}
+
+/** Show a picture of the box, if there is one and its place is still in the page. */
+async function showPicture(image, actName, args, onUrl) {
+  if (!image.isConnected) return;
+  try {
+    const { blob } = await actPicture(actName, args);
     image.src = URL.createObjectURL(blob);
     image.hidden = false;
     onUrl(image.src);
-  }, (error) => error instanceof BoxError || Promise.reject(error));
-  return image;
+  } catch (error) {
+    if (!(error instanceof BoxError)) reportError(error);
+  }
 }
 
 /** Return a photo: from this page, or of the box after the page was loaded again. */
