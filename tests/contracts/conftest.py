@@ -232,10 +232,11 @@ def virtual_camera_there() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def hostile_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ForkServer]:
+@pytest.fixture(scope="module")
+def hostile_server() -> Iterator[ForkServer]:
     """A fork server whose children misbehave, see `hostile_child`."""
-    monkeypatch.setenv("PYTHONPATH", str(HERE.parents[1]))
-    server = ForkServer("tests.contracts.hostile_child")
-    yield server
-    server.close()
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("PYTHONPATH", str(HERE.parents[1]))
+        server = ForkServer("tests.contracts.hostile_child")
+        yield server
+        server.close()

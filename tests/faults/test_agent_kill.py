@@ -15,7 +15,7 @@ from centre.store import BoxEpoch
 from tests.whole.report.broker import Mosquitto
 from tests.whole.rig import AgentBox, RunningCentre, fake_camera_toml
 
-KILLS = 50 if os.environ.get("VIGIE_CRASH") == "long" else 15
+KILLS = 50 if os.environ.get("VIGIE_CRASH") == "long" else 10
 LONGEST_LIFE_S = 1.0
 
 

@@ -25,13 +25,14 @@ def write_street_clip(
     height_px: int = 360,
     encoder_options: dict[str, str] | None = None,
 ) -> None:
-    options = fake.Options(
+    street = fake.Options(
         width_px=width_px, height_px=height_px, fps=FPS, pace="fast", duration_s=duration_s
     )
     request = StreamRequest(packets=False, frames_fps=math.inf)
-    camera = fake.open_camera("drawn", options, request, time.monotonic_ns)
+    camera = fake.open_camera("drawn", street, request, time.monotonic_ns)
     with av.open(str(path), "w") as video:
-        stream = video.add_stream("libx264", rate=FPS, options=encoder_options)
+        options = {"preset": "veryfast"} | (encoder_options or {})
+        stream = video.add_stream("libx264", rate=FPS, options=options)
         stream.width, stream.height, stream.pix_fmt = width_px, height_px, "yuv420p"
         for frame in _read_frames(camera):
             planes = np.concatenate([plane.reshape(-1) for plane in (frame.y, frame.u, frame.v)])

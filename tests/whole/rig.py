@@ -42,6 +42,7 @@ name = "north"
 {camera}
 [camera.detect]
 scene = "scene.toml"
+fps = 5
 """
 
 

@@ -14,7 +14,7 @@ from tests.whole.provision_tree import CHECKOUT
 
 pytestmark = pytest.mark.slow
 
-EVERY = 1 if os.environ.get("VIGIE_CRASH") == "long" else 8
+EVERY = 1 if os.environ.get("VIGIE_CRASH") == "long" else 16
 
 
 @pytest.mark.parametrize("scenario", ["first", "change"])
