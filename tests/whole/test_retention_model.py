@@ -131,6 +131,8 @@ class StoreModel(RuleBasedStateMachine):
         self.holds = HoldStore(self.state / "holds", clock, clock.boot, new_id)
         self.events = EventHolds(self.holds, HOLDING, clock, self.faults)
         self.going_on: dict[str, Event] = {}
+        self.covered: set[str] = set()
+        """Events without a hold of their own at their begin: enough others held the same footage."""
         self.keeper = RetentionStage(
             self.footage,
             RetentionRules(FootageRules(record=SETTINGS, hold=HOLDING), CAMERAS),
@@ -246,6 +248,8 @@ class StoreModel(RuleBasedStateMachine):
         )
         assert self.events.on_event(event)
         self.going_on[event.event] = event
+        if event.event not in {hold.id for hold in self.holds.active()}:
+            self.covered.add(event.event)
         begin_ns = self.clock.true_ns - min(now_ns, 15_000_000_000)
         self.spans[event.event] = (camera, begin_ns, None)
 
@@ -257,7 +261,9 @@ class StoreModel(RuleBasedStateMachine):
         ended = msgspec.structs.replace(event, rev=2, phase="end", t_ns=now_ns)
         before = {hold.id for hold in self.holds.active()}
         kept = self.events.on_event(ended)
-        assert (kept is not None) == (event.event in before), "what was released stays so"
+        assert (kept is not None) == (event.event in before | self.covered), (
+            "what was released stays so"
+        )
         camera, begin_ns, _ = self.spans[event.event]
         self.spans[event.event] = (camera, begin_ns, self.clock.true_ns + 15_000_000_000)
 
