@@ -32,7 +32,7 @@ options = {{ width_px = 320, height_px = 180, fps = 4 }}
 name = "yard"
 driver = "replay"
 options = {{ path = "{clip}", loop = true }}
-detect = {{ fps = 1 }}
+detect = {{ fps = 4 }}
 
 [[head]]
 name = "mast"
@@ -78,8 +78,6 @@ class PoleStreet:
         toml = self.box.folder / "vigie.toml"
         site = f'site = "Bd Mohammed V{mark}"'
         text = re.sub(r"^site = .*$", site, toml.read_text(), flags=re.MULTILINE)
-        # The page shows the view of a camera once a second, and no test of it counts road users.
-        text = text.replace("\nfps = 5\n", "\nfps = 1\n")
         toml.write_text(text + MORE.format(clip=self.clip) + more)
         scene = (SCENES_FOLDER / "street.toml").read_text()
         self.scene.write_text(scene.replace('"zebra"', f'"zebra{mark}"'))

@@ -42,7 +42,6 @@ name = "north"
 {camera}
 [camera.detect]
 scene = "scene.toml"
-fps = 5
 """
 
 

@@ -65,7 +65,7 @@ def write_fisheye_film(folder: Path) -> None:
 def box(mosquitto: Mosquitto, tmp_path: Path) -> Iterator[AgentBox]:
     box = AgentBox(tmp_path / "box", mosquitto.url, AS_A_VIEW)
     configuration = box.folder / "vigie.toml"
-    configuration.write_text(configuration.read_text().replace("fps = 5", "fps = 10") + AROUND)
+    configuration.write_text(configuration.read_text() + AROUND)
     write_fisheye_film(box.folder)
     yield box
     box.kill()

@@ -75,8 +75,9 @@ class Pole:
         folder.mkdir()
         self.state = folder / "state"
         self.state.mkdir()
-        text = CONFIG.format(url=url, camera=fake_camera_toml())
-        text = text.replace("interval_s = 5", "interval_s = 1").replace("fps = 5", "fps = 10")
+        text = CONFIG.format(url=url, camera=fake_camera_toml()).replace(
+            "interval_s = 5", "interval_s = 1"
+        )
         (folder / "vigie.toml").write_text(text)
         (folder / "scene.toml").write_text(SCENE)
         self.machine = FakeProcFs(folder / "machine", self.state)

@@ -40,7 +40,7 @@ class IncidentAgent(AgentBox):
         super().__init__(folder, url, CAMERA)
         file = folder / "vigie.toml"
         text = file.read_text().replace('"casa-0001"', f'"{box_id}"\ngroups = ["street"]')
-        text = text.replace("\nfps = 5\n", "\nfps = 2\n")
+        text = text.replace("scene = ", "fps = 2\nscene = ")
         file.write_text(text + EXTRA)
         self.id = box_id
 

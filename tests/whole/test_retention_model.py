@@ -26,7 +26,7 @@ from agent.faults.registry import FaultRegistry
 from agent.recording.custody.receipt_queue import ReceiptQueue
 from agent.recording.custody.receipts import FootageEvicted, HoldPlaced, HoldReleased, ReceiptBody
 from agent.recording.recovery import StoredSegment, recover_folder
-from agent.recording.retention.event_holds import EventHolds
+from agent.recording.retention.event_holds import MAX_HOLDS_OF_A_SPAN, EventHolds
 from agent.recording.retention.hold import Hold
 from agent.recording.retention.hold_store import HoldStore
 from agent.recording.retention.retention_stage import RetentionRules, RetentionStage
@@ -248,7 +248,9 @@ class StoreModel(RuleBasedStateMachine):
         )
         assert self.events.on_event(event)
         self.going_on[event.event] = event
-        if event.event not in {hold.id for hold in self.holds.active()}:
+        active = [hold for hold in self.holds.active() if hold.camera == camera]
+        if event.event not in {hold.id for hold in active}:
+            assert sum(hold.kind == "event" for hold in active) >= MAX_HOLDS_OF_A_SPAN
             self.covered.add(event.event)
         begin_ns = self.clock.true_ns - min(now_ns, 15_000_000_000)
         self.spans[event.event] = (camera, begin_ns, None)

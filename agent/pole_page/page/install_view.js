@@ -20,8 +20,8 @@ const KEEP_MS = 500;
 let draft = null;
 let keepTimer = null;
 let keeping = Promise.resolve();
-/** The pictures of the box, one after the other: it refuses more than eight acts at once, and a form may have more. */
-let pictures = Promise.resolve();
+/** The requests for pictures, one after the other: the box refuses more than eight acts at once, and a form may have more pictures. */
+let loading = Promise.resolve();
 /** The order in which this page, as it was loaded, keeps: a request may overtake another. */
 const order = { page_id: crypto.randomUUID(), number: 0 };
 
@@ -203,7 +203,7 @@ function serialField(serial) {
 /** Return a place for a picture of the box, which is empty if it has none. */
 function pictureOf(name, actName, args, onUrl = () => {}) {
   const image = element("img", { alt: name, hidden: true });
-  pictures = pictures.then(() => showPicture(image, actName, args, onUrl));
+  loading = loading.then(() => showPicture(image, actName, args, onUrl));
   return image;
 }
 
