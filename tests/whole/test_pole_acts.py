@@ -22,6 +22,7 @@ from agent.diagnostics.commissioning import certificate
 from agent.faults.texts import Language
 from agent.recording.custody.receipts import FootageViewed
 from tests.free_port import free_port
+from tests.machine_tree import FakeProcFs
 from tests.whole.act_box import ActFailed, ActServer
 from tests.whole.act_values import (
     CONTRACT,
@@ -63,10 +64,13 @@ NEWER_MASK = "[[mask]]\npolygon = [[0.5, 0.6], [0.9, 0.6], [0.9, 0.9], [0.5, 0.9
 
 @pytest.fixture(scope="module")
 def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentBox]:
-    """A box whose agent runs, with a camera and a head, and a broker."""
+    """A box whose agent runs, with a camera and a head, and a broker. Its eMMC is worn: it has a fault."""
     folder = tmp_path_factory.mktemp("pole")
-    (folder / "broker").mkdir()
+    for name in ("broker", "box"):
+        (folder / name).mkdir()
     broker = Mosquitto(folder / "broker")
+    machine = FakeProcFs(folder / "box/machine", folder / "box")
+    machine.write_file(f"{machine.disk}/device/life_time", "0x01 0x0a")
     box = AgentBox(folder / "box", broker.url)
     file = box.folder / "vigie.toml"
     file.write_text(file.read_text() + HEAD + PIN)
@@ -82,6 +86,7 @@ def acts(box: AgentBox) -> Iterator[ActServer]:
     server = ActServer(box.folder)
     assert server.first_line == "ready"
     wait_until(lambda: server.value("status")["is_current"])
+    wait_until(lambda: "STO-07" in {one["code"] for one in server.value("faults")["faults"]})
     yield server
     assert server.close() == 0
 
