@@ -1,4 +1,4 @@
-"""Client of RAUC's command line."""
+"""Client of RAUC: of its command line, and of its D-Bus service where the command line asks for more than it needs."""
 
 import logging
 import re
@@ -20,12 +20,22 @@ log = logging.getLogger(__name__)
 
 PROGRAM = "rauc"
 COMMAND_TIMEOUT_S = 180.0
-"""Long: RAUC starts two programs of Vigie, and each takes its time on a busy board."""
+"""Long: RAUC starts programs of Vigie, and each takes its time on a busy board."""
+_INTERFACE = "de.pengutronix.rauc.Installer"
+"""RAUC's D-Bus interface, https://rauc.readthedocs.io/en/latest/reference.html#d-bus-api.
+
+`rauc status` and its mark-good first ask for the state of each slot, four starts of the boot backend, and give the service
+25 s, which was too little on a slow board that still starts everything else.
+"""
+_END_TIMEOUT_S = 10.0
+"""Of the D-Bus client after the end of its own timeout."""
 _BUNDLE_FORMAT = "verity"
 _PROGRESS_LINE = re.compile(r"\s*(\d{1,3})% (.*)")
 _LAST_ERROR_PREFIX = "LastError: "
-_BUS_TIMEOUT = re.compile(r"Timeout was reached|timed out \(service_start_timeout")
-"""Messages of the D-Bus client and of the bus, after 25 s."""
+_BUS_TIMEOUT = re.compile(
+    r"Timeout was reached|Connection timed out|timed out \(service_start_timeout"
+)
+"""Messages of RAUC's client and of busctl, and of the bus if the service has not started after 25 s."""
 ResultT = TypeVar("ResultT")
 
 
@@ -66,13 +76,25 @@ class _RaucInfo(msgspec.Struct):
     meta: dict[str, dict[str, str]] = {}
 
 
-class _RaucStatus(msgspec.Struct):
-    compatible: str
-    booted: str | None = None
+class _Text(msgspec.Struct):
+    data: str
+
+
+class _PropertyReply(msgspec.Struct):
+    """Property of a D-Bus service, as busctl writes it."""
+
+    data: tuple[_Text]
+
+
+class _MarkReply(msgspec.Struct):
+    """Reply to `Mark`: the slot and a sentence."""
+
+    data: tuple[str, str]
 
 
 _INFO_DECODER = JsonDecoder(_RaucInfo)
-_STATUS_DECODER = JsonDecoder(_RaucStatus)
+_PROPERTY_DECODER = JsonDecoder(_PropertyReply)
+_MARK_DECODER = JsonDecoder(_MarkReply)
 
 
 class RaucClient:
@@ -83,10 +105,8 @@ class RaucClient:
 
     def read_compatible(self) -> str:
         """Read the `compatible` of this box. Raises: RaucError."""
-        try:
-            return _STATUS_DECODER.decode(self._run("status", "--output-format=json")).compatible
-        except MalformedJson as error:
-            raise RaucError(f"rauc status: unreadable answer: {error}") from error
+        properties = "org.freedesktop.DBus.Properties"
+        return _call(_PROPERTY_DECODER, properties, "Get", _INTERFACE, "Compatible").data[0].data
 
     def read_bundle_info(self, path: Path) -> RaucBundle:
         """Check a bundle's signature, and read its manifest.
@@ -95,7 +115,14 @@ class RaucClient:
         """
         if not path.is_file():
             raise UserError(Message("{label}: no such file", label=str(path)))
-        output = self._run("info", "--output-format=json-2", "--", str(path.absolute()))
+        info_command = (
+            *self._command,
+            "info",
+            "--output-format=json-2",
+            "--",
+            str(path.absolute()),
+        )
+        output = _retry_once(lambda: _run(info_command, COMMAND_TIMEOUT_S))
         try:
             info = _INFO_DECODER.decode(output)
         except MalformedJson as error:
@@ -162,28 +189,45 @@ class RaucClient:
 
         Raises: RaucError.
         """
-        output = self._run("status", f"mark-{verdict}", slot, timeout_s=timeout_s)
-        return output.decode("utf-8", "replace").strip()
+        return _call(_MARK_DECODER, _INTERFACE, "Mark", verdict, slot, timeout_s=timeout_s).data[1]
 
-    def _run(self, *args: str, timeout_s: float = COMMAND_TIMEOUT_S) -> bytes:
-        return _retry_once(lambda: self._run_once(args, timeout_s))
 
-    def _run_once(self, args: Sequence[str], timeout_s: float) -> bytes:
-        try:
-            completed = subprocess.run(  # noqa: S603 - fixed words
-                [*self._command, *args],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=timeout_s,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise RaucError(f"rauc {args[0]}: no answer within {timeout_s:g} s") from error
-        except OSError as error:
-            raise RaucError(f"{PROGRAM}: {error.strerror}") from error
-        if completed.returncode:
-            raise _error(_last_line(completed.stderr) or f"exit code {completed.returncode}")
-        return completed.stdout
+def _call(
+    decoder: JsonDecoder[ResultT],
+    interface: str,
+    method: str,
+    *texts: str,
+    timeout_s: float = COMMAND_TIMEOUT_S,
+) -> ResultT:
+    """Call a method of RAUC's service with two texts. Raises: RaucError."""
+    command = (
+        *("busctl", "--system", "--json=short", f"--timeout={timeout_s:.0f}", "call"),
+        *("de.pengutronix.rauc", "/", interface, method, "ss", *texts),
+    )
+    output = _retry_once(lambda: _run(command, timeout_s + _END_TIMEOUT_S))
+    try:
+        return decoder.decode(output)
+    except MalformedJson as error:
+        raise RaucError(f"{interface}: {method}: unreadable answer: {error}") from error
+
+
+def _run(command: Sequence[str], timeout_s: float) -> bytes:
+    name = command[0]
+    try:
+        completed = subprocess.run(  # noqa: S603 - fixed words
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=timeout_s,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise RaucError(f"{name}: no answer within {timeout_s:g} s") from error
+    except OSError as error:
+        raise RaucError(f"{name}: {error.strerror}") from error
+    if completed.returncode:
+        raise _error(_last_line(completed.stderr) or f"{name}: exit code {completed.returncode}")
+    return completed.stdout
 
 
 def _retry_once(run: Callable[[], ResultT]) -> ResultT:

@@ -164,30 +164,40 @@ def test_the_check_waits_until_its_deadline_and_names_missing_conditions(
     assert (clock.now_ns - began_ns) / S == 30
 
 
-RAUC = """#!/bin/sh
-echo "$@"
-echo "marked slot rootfs.1 as good" >&2
+BUSCTL = """#!/bin/sh
+echo "$@" >{folder}/args
+echo '{{"type":"ss","data":["rootfs.1","marked slot rootfs.1 as good"]}}'
+echo "Call failed: Unknown slot" >&2
 exit {code}
 """
 
 
 @pytest.fixture
 def rauc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Install a program that succeeds as `rauc`; return its file."""
-    program = tmp_path / "rauc"
-    program.write_text(RAUC.format(code=0))
-    program.chmod(0o755)
+    """Install `rauc`, and a client of its service that succeeds; return RAUC's file."""
+    (tmp_path / "rauc").touch(0o755)
+    (tmp_path / "busctl").touch(0o755)
+    (tmp_path / "busctl").write_text(BUSCTL.format(folder=tmp_path, code=0))
     monkeypatch.setenv("PATH", str(tmp_path))
-    return program
+    return tmp_path / "rauc"
 
 
-def test_rauc_marks_the_booted_slot_good(rauc: Path) -> None:
-    assert boot_check.mark_good(10, rauc) == "status mark-good booted"
+def test_rauc_marks_the_booted_slot_good_in_the_given_time(rauc: Path) -> None:
+    assert boot_check.mark_good(10, rauc) == "marked slot rootfs.1 as good"
+    args = (rauc.parent / "args").read_text().split()
+    assert "--timeout=10" in args
+    assert args[-4:] == ["Mark", "ss", "good", "booted"]
 
 
 def test_a_failure_of_rauc_is_raised(rauc: Path) -> None:
-    rauc.write_text(RAUC.format(code=3))
-    with pytest.raises(UpdateError, match=r"marked slot rootfs.1 as good"):
+    (rauc.parent / "busctl").write_text(BUSCTL.format(folder=rauc.parent, code=1))
+    with pytest.raises(UpdateError, match=r"^Call failed: Unknown slot$"):
+        boot_check.mark_good(10, rauc)
+
+
+def test_an_unreadable_answer_is_a_failure(rauc: Path) -> None:
+    (rauc.parent / "busctl").write_text("#!/bin/sh\necho marked\n")
+    with pytest.raises(UpdateError, match="Mark: unreadable answer: "):
         boot_check.mark_good(10, rauc)
 
 

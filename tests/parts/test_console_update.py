@@ -154,7 +154,7 @@ def test_a_change_of_the_boot_slot_requires_the_name_of_the_box(
     ("typed", "do", "line"),
     [
         (("update rollback", "casa-0001"), "rollback", "slot B is not tried; slot A stays"),
-        (("update good",), "mark_good", "rauc status: marked slot(s) rootfs.0 as good"),
+        (("update good",), "mark_good", "marked slot rootfs.0 as good"),
     ],
 )
 def test_rollback_and_mark_good_are_requested_from_root(

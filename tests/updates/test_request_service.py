@@ -255,14 +255,14 @@ def dying(box: UpdateBox) -> Path:
     return folder
 
 
-SLOW_RAUC = """#!/bin/sh
-[ "$1" = -c ] && word=$3 || word=$1
+SLOW_PROGRAM = """#!/bin/sh
+case $1 in -c) word=$3 ;; --system) word=$8 ;; *) word=$1 ;; esac
 if [ "$(cat {folder}/$word 2>/dev/null | wc -l)" -lt {failures} ]; then
     echo >>{folder}/$word
     echo "Error creating proxy: Error calling StartServiceByName for de.pengutronix.rauc: Timeout was reached" >&2
     exit 1
 fi
-exec {rauc} "$@"
+exec {program} "$@"
 """
 
 
@@ -273,13 +273,15 @@ def test_one_time_out_of_the_bus_ends_no_update(
     authority.make_bundle(box.root / STICK / "new.raucb", "2.0.0")
     folder = box.root / "slow"
     folder.mkdir()
-    text = SLOW_RAUC.format(folder=folder, failures=failures, rauc=shutil.which("rauc"))
-    (folder / "rauc").write_text(text)
-    (folder / "rauc").chmod(0o755)
+    for name in ("rauc", "busctl"):
+        program = folder / name
+        text = SLOW_PROGRAM.format(folder=folder, failures=failures, program=shutil.which(name))
+        program.write_text(text)
+        program.chmod(0o755)
     box.environ["PATH"] = f"{folder}:{box.environ['PATH']}"
     reported = done(box, requests, "install", f"/{STICK}/new.raucb")
     if failures == 1:
-        assert {"info", "status", "install"} <= {path.name for path in folder.iterdir()}
+        assert {"info", "Get", "install"} <= {path.name for path in folder.iterdir()}
     assert any("Timeout was reached" in line for line in texts(reported)) == (failures > 1)
 
 

@@ -221,6 +221,13 @@ def test_a_trial_is_reported_marked_good_and_rolled_back(box: UpdateBox, newer: 
     ]
 
 
+def test_a_mark_starts_the_boot_backend_once(box: UpdateBox) -> None:
+    calls = box.root / "calls"
+    box.write_handlers(shell_prefix=f'echo "$*" >>{calls}')
+    assert box.run_vigie_update("mark", "good").stdout == "marked slot rootfs.0 as good\n"
+    assert calls.read_text() == "set-state A good\n"
+
+
 def test_a_rolled_back_trial_ends_with_the_next_boot(box: UpdateBox) -> None:
     installed(box)
     box.reboot("2.0.0")
