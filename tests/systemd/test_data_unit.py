@@ -84,6 +84,34 @@ def test_a_partition_is_formatted_kept_and_formatted_again_once_it_is_lost(
             subprocess.run(wipe, check=True, capture_output=True)
 
 
+@pytest.mark.parametrize("failed_starts", [1, 2, 3])
+def test_a_sound_file_system_that_cannot_be_mounted_is_formatted_at_the_third_start_only(
+    box: Container, failed_starts: int
+) -> None:
+    box.run("systemctl", "start", UNIT)
+    footage, reason = box.root / "var/lib/vigie/footage", box.root / "run/vigie-data-lost"
+    (footage / "kept").touch()
+    box.run("systemctl", "stop", UNIT, *MOUNTS)
+    drop_in = box.root / "etc/systemd/system/data.mount.d/refused.conf"
+    drop_in.parent.mkdir()
+    drop_in.write_text("[Mount]\nOptions=no_such_option\n")
+    box.run("systemctl", "daemon-reload")
+    for number in range(1, failed_starts + 1):
+        box.run("systemctl", "start", UNIT, check=False)
+        assert box.unit_property(UNIT, "Result") == "exit-code"
+        expected = (
+            f"nothing was formatted (start {number} of 3)" if number < 3 else "cannot be used"
+        )
+        assert expected in reason.read_text()
+    drop_in.unlink()
+    # Boots come minutes apart; systemd refuses a sixth start within ten seconds.
+    box.run("systemctl", "reset-failed")
+    box.run("systemctl", "daemon-reload")
+    box.run("systemctl", "start", UNIT)
+    assert (footage / "kept").exists() == (failed_starts < 3)
+    assert not (box.root / "state/data-failures").exists()
+
+
 def test_it_has_no_right_to_mount(box: Container) -> None:
     bounding = box.unit_property(UNIT, "CapabilityBoundingSet").split()
     assert bounding == ["cap_chown"]
