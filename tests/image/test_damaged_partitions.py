@@ -18,11 +18,17 @@ SPOILT_BYTES = 40 << 20
 BLANKED_BYTES = 4 << 20
 """Of what follows the image, by `centre.flash.write_verify`."""
 KEY = "cat /var/lib/vigie/identity/box.key"
-CHAIN_BEGIN = "cat /var/lib/vigie/custody/* | head -n 1 | grep ."
+CHAIN_BEGIN = "set -- /var/lib/vigie/custody/*; head -n 1 $1 | grep ."
+BALLAST = "set -- $(df --output=avail,size -B1 /data | tail -n 1); fallocate -l $(($1 - $2 / 125)) /data/ballast; sync"
+"""Fills the partition of the footage up to 0.8 % of it.
+
+Detection ends there, and recording, which needs 0.4 %, has room for itself also before its own footage is evicted: that of an
+emulated camera may be small.
+"""
 
 
 def test_a_full_footage_partition_stops_neither_recording_nor_the_box(guest: Guest) -> None:
-    guest.run("fallocate -l $(df --output=avail -B1 /data | tail -1) /data/ballast; sync; true")
+    guest.run(BALLAST)
     counter = "ls /var/lib/vigie/footage/north | tail -1 | cut -d_ -f1"
     before = guest.run(counter).strip()
     guest.wait_for(f'[ "$({counter})" -gt "{before}" ]')
