@@ -23,7 +23,7 @@ CROSS_arm64 := -aarch64-linux-gnu
 COMPILER = g++-14$(if $(filter $(ARCH),$(shell dpkg --print-architecture)),,$(CROSS_$(ARCH)))
 OF_IMAGE := $(PROFILE) $(ARCH) $(if $(VERSION),--version $(VERSION)) $(if $(KEYRING),--keyring $(KEYRING))
 
-.PHONY: help setup setup-test setup-crash setup-units setup-bench setup-image setup-fuzz setup-onnx demo check test test-crash test-units fuzz \
+.PHONY: help setup setup-test setup-crash setup-units setup-bench setup-image setup-fuzz setup-onnx demo check test test-crash test-units test-pictures fuzz \
   image bundle image-test audit install lint bench accuracy validate docs pictures models finetune lock clean
 
 help: ## list the targets
@@ -49,6 +49,9 @@ test-cache: setup-test
 
 test-units: setup-test setup-units ## the units started for real, killed, stopped and starved (as root)
 	VIGIE_UNITS=started $(BIN)/pytest tests/systemd $(ARGS)
+
+test-pictures: setup-test ## compare the README's picture and transcript with what the program gives now
+	VIGIE_PICTURES=compared $(BIN)/pytest tests/whole/test_documented_runs.py $(ARGS)
 
 image: setup-image ## the image that is flashed, as root: make image PROFILE=virt ARCH=arm64
 	$(BIN)/python -m images build $(OF_IMAGE) $(if $(COLD),--cold) \

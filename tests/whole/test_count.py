@@ -55,7 +55,7 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def write_film(path: Path, pictures: list[np.ndarray], times_s: list[float] | None = None) -> None:
     with av.open(str(path), "w") as video:
-        stream = video.add_stream("libx264", rate=FPS)
+        stream = video.add_stream("libx264", rate=FPS, options={"preset": "veryfast"})
         stream.width, stream.height = pictures[0].shape[1], pictures[0].shape[0] * 2 // 3
         stream.pix_fmt = "yuv420p"
         stream.codec_context.time_base = Fraction(1, 90_000)
@@ -187,12 +187,7 @@ def test_replay_counts_the_same_crossings(films: Path, result: CountResult, tmp_
     )
 
 
-def test_two_jobs_give_the_same_bytes(films: Path, counted: Path, tmp_path: Path) -> None:
-    assert main(arguments(films, tmp_path / "out", "--jobs", "2")) == 0
-    assert files_of(tmp_path / "out") == files_of(counted)
-
-
-def test_killed_at_any_time_and_started_again_it_ends_with_the_same_bytes(
+def test_two_jobs_that_are_killed_at_any_time_and_started_again_end_with_the_same_bytes(
     films: Path, counted: Path, tmp_path: Path
 ) -> None:
     out, rng = tmp_path / "out", random.Random()
@@ -237,25 +232,24 @@ def test_a_film_that_was_changed_is_counted_again(
     assert second.stat().st_ino == kept
 
 
-def test_one_damaged_film_loses_none_of_the_others(
+def test_a_damaged_film_does_not_lose_the_next_one(
     films: Path, counted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, copies = tmp_path / "out", tmp_path / "films"
-    shutil.copytree(films, copies)
-    content = bytearray((films / "street 3.mp4").read_bytes())
+    copies.mkdir()
+    shutil.copyfile(films / "street 2.mp4", copies / "street 2.mp4")
+    content = bytearray((films / "street 1.mp4").read_bytes())
     middle = len(content) // 4
     content[middle : middle + len(content) // 2] = bytes(len(content) // 2)
-    damaged = copies / "street 3.mp4"
+    damaged = copies / "street 1.mp4"
     damaged.write_bytes(content)
     assert main(arguments(copies, out)) == 1
     errors = capsys.readouterr().err
     assert f"video {str(damaged)!r}: is damaged before" in errors
-    assert "1 of 3 films could not be counted, and no table was written" in errors
+    assert "1 of 2 films could not be counted, and no table was written" in errors
     assert not TABLES & set(files_of(out))
-    for name in ("street 1", "street 2"):
-        assert (out / "tracks" / f"{name}.csv").read_bytes() == (
-            counted / "tracks" / f"{name}.csv"
-        ).read_bytes()
+    tracks = Path("tracks", "street 2.csv")
+    assert (out / tracks).read_bytes() == (counted / tracks).read_bytes()
 
 
 def test_the_times_of_a_film_of_variable_rate_are_those_of_its_pictures(

@@ -23,11 +23,8 @@ import numpy as np
 import pytest
 
 from agent.__main__ import main
-from agent.base.model import LABELS, BoundingBox, TrafficCounts
-from agent.detection.geometry import iou
+from agent.base.model import LABELS, TrafficCounts
 from agent.reporting.payloads import EventMessage, TrafficCountsMessage
-from scripts.pictures import HERO_S
-from simulation.street.fixed_view import FixedView, truth_boxes
 from tests.pure.rules.street_ground import street_ground_toml
 from tests.scene_editor.node_views import run_views
 from tests.turned_film import CLOCKWISE, write_with_matrix
@@ -191,23 +188,6 @@ def test_the_annotated_video_plays_in_common_players(replayed: Replayed) -> None
         frames = [float(frame.time) for frame in video.decode(stream)]
     assert len(frames) == LENGTH_S * FPS
     assert frames == pytest.approx([i / FPS for i in range(len(frames))], abs=0.001)
-
-
-def test_the_picture_of_the_readme_misses_no_road_user(tmp_path: Path) -> None:
-    clip, tracks = tmp_path / "street.mp4", tmp_path / "tracks.jsonl"
-    write_street_clip(clip, HERO_S, 1280, 720)
-    words = ["--scene", str(SCENE), "--events", str(tmp_path / "events"), "--tracks", str(tracks)]
-    assert main(["replay", str(clip), *words]) == 0
-    last_s = HERO_S - 1 / FPS
-    shown = [json.loads(line) for line in tracks.read_text().splitlines()]
-    tracked = [BoundingBox(*one["box"]) for one in shown if one["t_s"] == round(last_s, 1)]
-    street = truth_boxes(1, last_s, FixedView(1280, 720))
-    visible = [BoundingBox(box.x, box.y, box.w, box.h) for box in street if box.hidden < 0.6]
-    assert len(visible) > 8
-    assert [box for box in visible if max(iou(box, one) for one in tracked) < 0.3] == []
-    assert len(tracked) == len(visible)
-    events = [json.loads(line)["data"] for line in (tmp_path / "events").read_text().splitlines()]
-    assert "stopped" in [one.get("kind") for one in events]
 
 
 def test_the_summary_has_counts_events_and_speed(replayed: Replayed) -> None:
