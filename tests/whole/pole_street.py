@@ -60,7 +60,9 @@ class PoleStreet:
         with ExitStack() as stack:
             broker = Mosquitto(folder)
             stack.callback(broker.stop, signal.SIGKILL)
-            self.box = AgentBox(folder / "box", broker.url, fake_camera_toml("fps = 4\n"))
+            self.box = AgentBox(
+                folder / "box", broker.url, fake_camera_toml("fps = 4\n"), detect_fps=1
+            )
             self.clip = self.box.folder / f"yard{mark}.mp4"
             self.scene = self.box.folder / "scene.toml"
             self._configure(mark, more)
@@ -79,8 +81,6 @@ class PoleStreet:
         toml = self.box.folder / "vigie.toml"
         site = f'site = "Bd Mohammed V{mark}"'
         text = re.sub(r"^site = .*$", site, toml.read_text(), flags=re.MULTILINE)
-        # A detection takes more time of the processor than all else that the agent does with a picture.
-        text = text.replace('scene = "scene.toml"', 'scene = "scene.toml"\nfps = 1')
         toml.write_text(text + MORE.format(clip=self.clip) + more)
         scene = (SCENES_FOLDER / "street.toml").read_text()
         self.scene.write_text(scene.replace('"zebra"', f'"zebra{mark}"'))

@@ -91,17 +91,21 @@ def make_agent(
 class AgentBox:
     """A folder with a configuration, and `vigie run` on it, as often as one likes.
 
-    Its machine is one of files: under the load of this one the agent would do less than a test waits for.
+    Its machine is one of files: under the load of this one the agent would do less than a test waits for. `detect_fps` is
+    low where a test needs no detection: an inference takes more of the processor than all else that is done with a picture.
     """
 
     command: tuple[str, ...] = ("-m", "agent", "run", "--config", "vigie.toml")
     """What runs the agent, after the interpreter."""
 
-    def __init__(self, folder: Path, url: str, camera: str = "") -> None:
+    def __init__(
+        self, folder: Path, url: str, camera: str = "", detect_fps: float | None = None
+    ) -> None:
         self.folder = folder
         folder.mkdir(exist_ok=True)
         (folder / "vigie.toml").write_text(
             CONFIG.format(url=url, camera=camera or fake_camera_toml())
+            + ("" if detect_fps is None else f"fps = {detect_fps:g}\n")
         )
         (folder / "scene.toml").write_text(SCENE)
         self._machine_root = folder / "machine"

@@ -26,7 +26,7 @@ MASK = "[[mask]]\npolygon = [[0.1, 0.1], [0.5, 0.1], [0.5, 0.5]]\n"
 @pytest.fixture
 def box_folder(tmp_path: Path) -> Path:
     """The folder of a box whose agent has never run."""
-    box = AgentBox(tmp_path / "box", "mqtt://127.0.0.1:1")
+    box = AgentBox(tmp_path / "box", "mqtt://127.0.0.1:1", detect_fps=1)
     (box.folder / "state").mkdir()
     return box.folder
 

@@ -90,7 +90,7 @@ class Operator(BareClient):
 
 @pytest.fixture
 def box(tmp_path: Path, mosquitto: Mosquitto) -> Iterator[AgentBox]:
-    made = AgentBox(tmp_path / "box", mosquitto.url)
+    made = AgentBox(tmp_path / "box", mosquitto.url, detect_fps=1)
     yield made
     made.kill()
 

@@ -31,7 +31,7 @@ def keys(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def pole(keys: Path, mosquitto: Mosquitto) -> Iterator[AgentBox]:
-    box = AgentBox(keys / "box", mosquitto.url, DRAWN)
+    box = AgentBox(keys / "box", mosquitto.url, DRAWN, detect_fps=1)
     file = box.folder / "vigie.toml"
     text = file.read_text().replace('scene = "scene.toml"', "enabled = false")
     file.write_text(f'{text}[control]\nca = "{keys / "control" / "control-ca.pem"}"\n')

@@ -39,7 +39,7 @@ SAME = "[settings.record]\nmax_age_h = 72\n"
 @pytest.fixture
 def pole(tmp_path: Path, mosquitto: Mosquitto) -> Iterator[AgentBox]:
     """A box without a control authority that detects nothing, and files of versions."""
-    box = AgentBox(tmp_path / "box", mosquitto.url, DRAWN)
+    box = AgentBox(tmp_path / "box", mosquitto.url, DRAWN, detect_fps=1)
     file = box.folder / "vigie.toml"
     text = file.read_text().replace('scene = "scene.toml"', "enabled = false")
     file.write_text(f'{text}[[camera]]\nname = "south"\n{DRAWN}[camera.detect]\nenabled = false\n')

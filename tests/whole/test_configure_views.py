@@ -32,7 +32,7 @@ TURNED = {"pan_deg": 40, "tilt_deg": -35}
 @pytest.fixture
 def pole(tmp_path: Path, mosquitto: Mosquitto) -> Iterator[AgentBox]:
     """A box with a fisheye camera that has no view."""
-    box = AgentBox(tmp_path / "box", mosquitto.url, DRAWN)
+    box = AgentBox(tmp_path / "box", mosquitto.url, DRAWN, detect_fps=1)
     file = box.folder / "vigie.toml"
     file.write_text(file.read_text().replace('scene = "scene.toml"', "enabled = false") + AROUND)
     box.start()

@@ -86,7 +86,7 @@ def centre(mosquitto: Mosquitto) -> Iterator[Centre]:
 def pole(mosquitto: Mosquitto, tmp_path: Path) -> Iterator[AgentBox]:
     """A box that records short files of a street that it encodes itself, and of a stream that is encoded already."""
     write_street_clip(tmp_path / "street.mp4", 4.0)
-    box = AgentBox(tmp_path / "box", mosquitto.url, DRAWN)
+    box = AgentBox(tmp_path / "box", mosquitto.url, DRAWN, detect_fps=1)
     file = box.folder / "vigie.toml"
     text = file.read_text().replace('scene = "scene.toml"', "enabled = false")
     options = f'{{ path = "{tmp_path / "street.mp4"}", loop = true }}'

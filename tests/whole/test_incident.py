@@ -37,10 +37,9 @@ class IncidentAgent(AgentBox):
     command = (str(CHILD), "--config", "vigie.toml")
 
     def __init__(self, folder: Path, url: str, box_id: str) -> None:
-        super().__init__(folder, url, CAMERA)
+        super().__init__(folder, url, CAMERA, detect_fps=2)
         file = folder / "vigie.toml"
         text = file.read_text().replace('"casa-0001"', f'"{box_id}"\ngroups = ["street"]')
-        text = text.replace("scene = ", "fps = 2\nscene = ")
         file.write_text(text + EXTRA)
         self.id = box_id
 

@@ -23,7 +23,7 @@ __all__ = ["configure", "keys"]  # fixtures
 @pytest.fixture
 def pole(keys: Path, mosquitto: Mosquitto) -> Iterator[AgentBox]:
     """A box that has 17 MB of footage of an hour ago."""
-    box = AgentBox(keys / "box", mosquitto.url, DRAWN)
+    box = AgentBox(keys / "box", mosquitto.url, DRAWN, detect_fps=1)
     file = box.folder / "vigie.toml"
     text = file.read_text().replace('scene = "scene.toml"', "enabled = false")
     file.write_text(f'{text}[control]\nca = "{keys / "control" / "control-ca.pem"}"\n')

@@ -128,7 +128,9 @@ def masked_box(
     boxes: list[AgentBox] = []
 
     def start(extra: str = "", camera: str = "") -> AgentBox:
-        box = AgentBox(tmp_path / "box", mosquitto.url, camera or fake_camera_toml("fps = 10"))
+        box = AgentBox(
+            tmp_path / "box", mosquitto.url, camera or fake_camera_toml("fps = 10"), detect_fps=1
+        )
         boxes.append(box)
         (box.folder / "scene.toml").write_text(LEFT_HALF_MASKED)
         file = box.folder / "vigie.toml"

@@ -71,7 +71,7 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentBox]:
     broker = Mosquitto(folder / "broker")
     machine = FakeProcFs(folder / "box/machine", folder / "box")
     machine.write_file(f"{machine.disk}/device/life_time", "0x01 0x0a")
-    box = AgentBox(folder / "box", broker.url)
+    box = AgentBox(folder / "box", broker.url, detect_fps=1)
     file = box.folder / "vigie.toml"
     file.write_text(file.read_text() + HEAD + PIN)
     write_console_secret(box.folder)

@@ -81,7 +81,7 @@ def phone(system: Path, root: Root, tmp_path: Path) -> Iterator[PolePhone]:
 
 def make_box(folder: Path) -> Path:
     """Return the folder of a box whose agent has never run."""
-    box = AgentBox(folder, "mqtt://127.0.0.1:1")
+    box = AgentBox(folder, "mqtt://127.0.0.1:1", detect_fps=1)
     (box.folder / "state").mkdir()
     return box.folder
 

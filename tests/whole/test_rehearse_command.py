@@ -31,7 +31,9 @@ def pole(mosquitto: Mosquitto, tmp_path: Path) -> Iterator[AgentBox]:
     encoder_options = {"g": str(FPS), "bf": "0"}
     write_street_clip(tmp_path / "street.mp4", CLIP_S, 320, 180, encoder_options)
     options = f'{{ path = "{tmp_path / "street.mp4"}", loop = true }}'
-    box = AgentBox(tmp_path / "box", mosquitto.url, f'driver = "replay"\noptions = {options}\n')
+    box = AgentBox(
+        tmp_path / "box", mosquitto.url, f'driver = "replay"\noptions = {options}\n', detect_fps=5
+    )
     (box.folder / "scene.toml").write_text(LINE)
     with (box.folder / "vigie.toml").open("a") as file:
         file.write("[record]\nsegment_s = 3\n")

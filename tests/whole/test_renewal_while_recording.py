@@ -53,7 +53,7 @@ def est(secured: Secured) -> Iterator[EstServer]:
 
 @pytest.fixture
 def box(tmp_path: Path, secured: Secured, est: EstServer) -> Iterator[AgentBox]:
-    made = AgentBox(tmp_path / "box", secured.url)
+    made = AgentBox(tmp_path / "box", secured.url, detect_fps=1)
     config = made.folder / "vigie.toml"
     broker = BROKER.format(url=secured.url, folder=secured.certificates.folder, est=est.url)
     config.write_text(config.read_text().replace(f'url = "{secured.url}"\n', broker))

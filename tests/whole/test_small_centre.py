@@ -51,7 +51,7 @@ def keys(tmp_path: Path) -> Path:
 @pytest.fixture
 def box(keys: Path, mosquitto: Mosquitto) -> Iterator[CommandedAgent]:
     media = ServerCertificate(keys)
-    box = CommandedAgent(keys / "box", mosquitto.url, fake_camera_toml("fps = 5"))
+    box = CommandedAgent(keys / "box", mosquitto.url, fake_camera_toml("fps = 5"), detect_fps=1)
     config = box.folder / "vigie.toml"
     config.write_text(
         f"""{config.read_text()}

@@ -374,7 +374,7 @@ def test_footage_that_is_not_listed_yet_is_named(
 def test_the_agent_on_trial_keeps_the_footage_of_the_version_before(
     tmp_path: Path, is_on_trial: bool
 ) -> None:
-    box = AgentBox(tmp_path / "box", "mqtt://127.0.0.1:1", DRAWN)
+    box = AgentBox(tmp_path / "box", "mqtt://127.0.0.1:1", DRAWN, detect_fps=1)
     file = box.folder / "vigie.toml"
     file.write_text(file.read_text().replace('scene = "scene.toml"', "enabled = false"))
     state, clock = box.folder / "state", SystemClock()
