@@ -542,3 +542,14 @@ def test_the_wheel_of_a_box_has_the_agent_the_street_of_its_self_test_and_no_cen
     assert packages == {"agent", "drivers", "simulation"}
     simulated = {str(path.parent) for path in paths if path.parts[0] == "simulation"}
     assert simulated == {"simulation", "simulation/camera", "simulation/street"}
+
+
+def test_all_byte_code_that_is_removed_is_made_again() -> None:
+    """The root is read-only: Python would compile a module without it at each start."""
+    script = (RECIPE / "mkosi.finalize").read_text()
+    removed = re.search(r"^find (.*) -name __pycache__", script, re.MULTILINE)
+    made = re.search(r"-m compileall .*\\\n +(.*) \|\| true$", script, re.MULTILINE)
+    assert removed is not None
+    assert made is not None
+    folders = [word.replace('"', "").removeprefix("$root/") for word in made[1].split()]
+    assert removed[1].split() == folders

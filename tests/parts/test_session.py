@@ -290,7 +290,7 @@ QUICK_COMMANDS = tuple(
 
 
 # A million bytes in the long form.
-HOSTILE_TURNS = 20 if os.environ.get("VIGIE_CRASH") == "long" else 8
+HOSTILE_TURNS = 20 if os.environ.get("VIGIE_CRASH") == "long" else 6
 
 
 @pytest.mark.slow

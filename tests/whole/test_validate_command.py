@@ -59,12 +59,25 @@ def counted(films: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[
     ]
 
 
+@pytest.fixture(scope="module")
+def right(
+    films: Path, counted: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The report of a validation whose labels are what is counted."""
+    folder = tmp_path_factory.mktemp("right")
+    truth = write_truth(folder / "all.json", counted)
+    assert validate(films, truth, folder, "--limit", "f1=1", "--limit", "cpu=1000") == 0
+    return folder / "validation.json"
+
+
 def test_counts_that_are_the_labels_are_right_and_a_missed_one_fails_the_limit(
-    films: Path, counted: list[dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    films: Path,
+    counted: list[dict[str, Any]],
+    right: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    truth = write_truth(tmp_path / "all.json", counted)
-    assert validate(films, truth, tmp_path / "right", "--limit", "f1=1", "--limit", "cpu=1000") == 0
-    report = json.loads((tmp_path / "right" / "validation.json").read_text())
+    report = json.loads(right.read_text())
     assert report["model"]["rows"][0]["loose"]["f1"] == 1.0
     assert report["model"]["cpu_s"] > 0
     assert report["model"]["clips"][0]["light"] == "day"
@@ -122,16 +135,18 @@ def test_a_proof_states_the_pictures_a_second_of_the_film_with_the_most(tmp_path
 
 
 def test_two_validations_of_the_same_labels_are_compared(
-    films: Path, counted: list[dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    films: Path,
+    counted: list[dict[str, Any]],
+    right: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     truth = write_truth(tmp_path / "all.json", counted)
-    earlier = tmp_path / "earlier" / "validation.json"
-    assert validate(films, truth, earlier.parent) == 0
-    assert validate(films, truth, tmp_path / "later", "--against", str(earlier)) == 0
+    assert validate(films, truth, tmp_path / "later", "--against", str(right)) == 0
     assert "F1 +0.0 points" in capsys.readouterr().out
     assert "+0.0 points" in (tmp_path / "later" / "validation.md").read_text()
     other = write_truth(tmp_path / "other.json", counted[:1])
-    assert validate(films, other, tmp_path / "third", "--against", str(earlier)) == 2
+    assert validate(films, other, tmp_path / "third", "--against", str(right)) == 2
     assert "allowed: of the same labels" in capsys.readouterr().err
 
 

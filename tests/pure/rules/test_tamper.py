@@ -187,12 +187,12 @@ def test_a_camera_that_is_covered_from_the_beginning_is_blocked() -> None:
 
 
 def test_a_new_view_becomes_the_reference_in_about_a_day(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The day is a hundredth of one here."""
+    """The day is a two-hundredth of one here."""
     assert view_monitor.LEARN_SAMPLES_IN_FAULT == 24 * 3600
-    monkeypatch.setattr(view_monitor, "LEARN_SAMPLES_IN_FAULT", 864)
-    events = evaluate(pictures((60, as_it_is), (1300, shifted(0.3))))
+    monkeypatch.setattr(view_monitor, "LEARN_SAMPLES_IN_FAULT", 432)
+    events = evaluate(pictures((60, as_it_is), (650, shifted(0.3))))
     assert [e.phase for e in events if e.phase != "update"] == ["begin", "end"]
-    assert 216e9 < events[-1].t_ns < 1300e9
+    assert 108e9 < events[-1].t_ns < 650e9
 
 
 def frozen(*parts: tuple[float, float]) -> list[Event]:
