@@ -24,9 +24,16 @@ def write_street_clip(
     width_px: int = 640,
     height_px: int = 360,
     encoder_options: dict[str, str] | None = None,
+    *,
+    begin_s: float = 0.0,
 ) -> None:
+    """Write a video of the street from `begin_s` of its timetable on."""
     street = fake.Options(
-        width_px=width_px, height_px=height_px, fps=FPS, pace="fast", duration_s=duration_s
+        width_px=width_px,
+        height_px=height_px,
+        fps=FPS,
+        pace="fast",
+        duration_s=begin_s + duration_s,
     )
     request = StreamRequest(packets=False, frames_fps=math.inf)
     camera = fake.open_camera("drawn", street, request, time.monotonic_ns)
@@ -34,7 +41,7 @@ def write_street_clip(
         options = {"preset": "veryfast"} | (encoder_options or {})
         stream = video.add_stream("libx264", rate=FPS, options=options)
         stream.width, stream.height, stream.pix_fmt = width_px, height_px, "yuv420p"
-        for frame in _read_frames(camera):
+        for frame in _read_frames(camera)[round(begin_s * FPS) :]:
             planes = np.concatenate([plane.reshape(-1) for plane in (frame.y, frame.u, frame.v)])
             picture = av.VideoFrame.from_ndarray(planes.reshape(-1, width_px), format="yuv420p")
             video.mux(stream.encode(picture))
