@@ -26,6 +26,7 @@ import msgspec
 from agent.base import atomic_file
 from agent.base.damaged_file import note_lost, set_aside
 from agent.base.device_identity import IDENTITY_DIR, KEY_FILE, DeviceIdentity
+from agent.base.file_lock import lock_exclusively
 from agent.base.file_read import read_regular_file, read_stamp
 from agent.base.json_decode import JsonDecoder, MalformedJson
 from agent.base.sha256 import Sha256, sha256_hex
@@ -275,7 +276,7 @@ class StateInventory:
     def open(self, identity: DeviceIdentity) -> None:
         """Make the inventory of a new box, or make a lost, damaged or foreign one again from what is there.
 
-        A lost one is reported like a damaged state file.
+        A lost one is reported like a damaged state file. Raises LockTimeout in addition to OSError.
         """
         with self._locked(identity):
             pass
@@ -331,7 +332,11 @@ class StateInventory:
             self._identity = identity or self._owner()
             folder_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
-                fcntl.flock(folder_fd, fcntl.LOCK_EX)
+                if identity is None:
+                    # Without a limit: some writers try once, and a timeout would drop their change.
+                    fcntl.flock(folder_fd, fcntl.LOCK_EX)
+                else:
+                    lock_exclusively(folder_fd, self._path)
                 yield self._usable_list()
             finally:
                 os.close(folder_fd)

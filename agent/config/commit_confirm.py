@@ -12,7 +12,6 @@ The technician at the console changes the configuration file so, and the centre 
 (`agent.config.desired_store`).
 """
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ import msgspec
 
 from agent.base import atomic_file
 from agent.base.errors import UserError
+from agent.base.file_lock import lock_exclusively
 from agent.base.file_read import read_regular_file
 from agent.base.json_decode import JsonDecoder, MalformedJson
 from agent.base.message import Message
@@ -222,10 +222,10 @@ class CommitConfirm:
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
-        """Exclude other processes with flock(2) on the folder."""
+        """Exclude other processes with a lock of the folder. Raises OSError, also LockTimeout."""
         folder_fd = os.open(self._config_path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            fcntl.flock(folder_fd, fcntl.LOCK_EX)
+            lock_exclusively(folder_fd, self._config_path)
             yield
         finally:
             os.close(folder_fd)

@@ -7,9 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.base import file_lock
 from agent.base.errors import UserError
+from agent.base.file_lock import LockTimeout
 from agent.config.commit_confirm import MAX_STARTS, CommitConfirm
 from tests.parts.killed_change import kill_at_each_step
+from tests.stopped_lock_holder import stopped_lock_holder
 
 OLD, NEW = "old = true\n", "new = true\n"
 BOOT, OTHER_BOOT = "boot-1", "boot-2"
@@ -43,6 +46,19 @@ def test_a_confirmed_change_survives_a_boot(config: Path) -> None:
     assert CommitConfirm(config).undo_if_expired(10 * UNTIL_NS, OTHER_BOOT) is None
     assert config.read_text() == NEW
     assert CommitConfirm(config).pending() is None
+
+
+def test_a_change_stays_on_trial_while_a_stopped_process_holds_the_lock(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = begun(config)
+    monkeypatch.setattr(file_lock, "LOCK_TIMEOUT_S", 0.1)
+    with stopped_lock_holder(config.parent):
+        with pytest.raises(LockTimeout, match=r"vigie\.toml: another process has held the lock"):
+            trial.undo_if_expired(UNTIL_NS, BOOT)
+        assert config.read_text() == NEW
+    assert trial.undo_if_expired(UNTIL_NS, BOOT) is not None
+    assert config.read_text() == OLD
 
 
 @pytest.mark.parametrize(

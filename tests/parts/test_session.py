@@ -15,6 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agent import __version__
+from agent.base import file_lock
 from agent.config.commit_confirm import CommitConfirm
 from agent.console.context import ConsoleContext
 from agent.console.serve import COMMANDS
@@ -24,6 +25,7 @@ from agent.provisioning.enrolment import ENROL_DIR
 from tests.conftest import ManualClock
 from tests.parts.console_peers import MemoryByteLine, RecordingAgent
 from tests.parts.console_rig import ConsoleRig
+from tests.stopped_lock_holder import stopped_lock_holder
 
 NAMES = [command.name for command in COMMANDS]
 BEFORE = ("help", "about", "language", "login")
@@ -135,6 +137,30 @@ def test_a_command_that_needs_a_receipt_is_refused_without_one(
     assert rig.previews == []
     assert not (rig.state_dir / ENROL_DIR).exists()
     assert CommitConfirm(rig.config_path).pending() is None
+
+
+@pytest.mark.parametrize("locked", ["custody/lock", "identity"])
+def test_a_lock_of_a_stopped_process_ends_no_session(
+    clock: ManualClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, locked: str
+) -> None:
+    ConsoleRig(clock, tmp_path).run_logged_in("status")
+    rig = ConsoleRig(clock, tmp_path)
+    receipts = rig.receipts
+    monkeypatch.setattr(file_lock, "LOCK_TIMEOUT_S", 0.1)
+    with stopped_lock_holder(rig.state_dir / locked):
+        screen = rig.run_logged_in("status", "camera")
+        assert "CUS-01: no receipt of this could be written" in screen
+        assert "another process has held the lock for 0.1 s" in " ".join(screen.split())
+        assert "Agent          runs for" in screen
+        assert "It is not done without a receipt." in screen
+        assert rig.previews == []
+        assert rig.receipts == receipts
+        rig.type_lines("language fr", "login amina", rig.login_code(), "status")
+        assert "un autre processus tient le verrou depuis 0.1 s" in " ".join(rig.line.screen.split())
+    rig.run_logged_in("status")
+    assert rig.receipts[len(receipts) :] == [
+        ("amina", action) for action in ("login by code", "status", "the line hung up")
+    ]
 
 
 def test_a_box_without_a_disk_can_still_be_inspected_and_restarted(rig: ConsoleRig) -> None:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.base import file_lock
 from agent.base.device_identity import KEY_FILE, DeviceIdentity
 from agent.faults.registry import FaultRegistry
 from agent.recording.custody import custody_log as custody_module
@@ -31,6 +32,7 @@ from agent.recording.custody.receipts import (
     parse_line,
 )
 from tests.conftest import ManualClock
+from tests.stopped_lock_holder import stopped_lock_holder
 
 BOX = "pole-17"
 BOOT = "c0ffee00-0000-4000-8000-000000000000"
@@ -331,6 +333,26 @@ def test_unreadable_lines_take_no_number_and_block_no_later_receipt(box: Box) ->
     assert box.open().head() == custody.head()
     fill(box.open(), 1, first=4)
     assert box.bodies() == [opened(number) for number in (1, 2, 3, 4)]
+
+
+@pytest.mark.raises_fault("CUS-01")
+def test_a_receipt_waits_for_the_lock_of_a_stopped_process(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_lock, "LOCK_TIMEOUT_S", 0.1)
+    custody, faults = box.open(), FaultRegistry(box.clock.boottime_ns)
+    queue = ReceiptQueue(custody.append, faults)
+    with stopped_lock_holder(box.chain / "lock"):
+        assert not queue.append(opened(1), 0)
+        assert not queue.append(opened(2), 0)
+        (fault,) = faults.active()
+        assert fault.detail == (
+            f"{box.chain / 'lock'}: another process has held the lock for 0.1 s"
+        )
+        assert box.open().folder == box.chain
+    assert queue.append(opened(3), 0)
+    assert faults.active() == ()
+    assert box.bodies() == [opened(number) for number in (1, 2, 3)]
 
 
 def test_files_that_are_pruned_while_the_chain_is_read_are_passed_over(

@@ -23,7 +23,7 @@ from agent.config import configuration
 from agent.config.broker import BrokerConfig
 from agent.diagnostics.selftest import broker_check, checks, street_pattern
 from agent.diagnostics.selftest.checks import CheckFailed
-from agent.diagnostics.selftest.pipeline_run import PipelineRun, PipelineRunResult
+from agent.diagnostics.selftest.pipeline_run import PipelineRun, PipelineRunResult, PlayProgress
 from agent.diagnostics.selftest.runner import LOCK_FILE, WORK_DIR, run_selftest
 from agent.diagnostics.selftest.selftest_command import SelfTestCommandHandler
 from agent.diagnostics.selftest.selftest_service import SelfTestService
@@ -33,6 +33,7 @@ from agent.recording.segment_name import KEYS_SUFFIX
 from agent.reporting import outgoing_messages, topics
 from agent.reporting.mqtt.packets import ReceivedPublish, Suback
 from agent.reporting.payloads import EventMessage, ReplyMessage
+from drivers.media import NS_PER_S
 from tests.whole.command_box import BOX, CommandBox
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.conftest import CLOCK, open_outbox
@@ -97,8 +98,10 @@ def test_a_box_without_an_agent_is_tested_with_its_own_credentials_and_the_resul
         capture_output=True,
         check=False,
     )
-    assert reported.returncode == 0, reported.stdout
+    assert reported.stdout, reported.stderr.decode()
     report = msgspec.json.decode(reported.stdout, type=selftest_result.SelfTestReport)
+    failed = [f"{step.name}: {step.message}" for step in report.steps if not step.ok]
+    assert reported.returncode == 0, "\n".join(failed)
     assert [step.name for step in report.steps] == STEPS
     assert report.ok
     assert "wrapped for centre;" in report.steps[3].message
@@ -397,7 +400,18 @@ def test_a_plaintext_key_or_one_not_wrapped_for_all_is_found(played: Left) -> No
 @pytest.mark.parametrize(
     ("change", "expected_message"),
     [
-        ({"is_complete": False, "packets": 40}, "delivered 40 of 100 pictures in time"),
+        (
+            {"is_complete": False, "packets": 40},
+            "delivered 40 of 100 pictures, and none for 60 s$",
+        ),
+        (
+            {"is_complete": False, "packets": 0, "last_error": "no encoder"},
+            "delivered 0 of 100 pictures, and none for 60 s: no encoder",
+        ),
+        (
+            {"is_complete": False, "packets": 101, "last_error": "no memory"},
+            "101 of 100 pictures captured: no memory",
+        ),
         ({"packets": 99, "last_error": "no device"}, "99 of 100 pictures captured: no device"),
     ],
 )
@@ -407,6 +421,30 @@ def test_a_camera_with_too_few_frames_is_found(
     _, done, _ = played
     with pytest.raises(CheckFailed, match=expected_message):
         checks.check_capture(msgspec.structs.replace(done, **change))
+
+
+def test_a_busy_box_passes_and_is_named(played: Left) -> None:
+    _, done, _ = played
+    in_time = checks.check_capture(msgspec.structs.replace(done, played_s=10.1))
+    late = checks.check_capture(msgspec.structs.replace(done, played_s=51.2))
+    assert str(late) == f"{in_time}; the box is busy: 10 s of the street took 51 s"
+
+
+def test_a_run_lasts_as_long_as_pictures_come_and_ends_a_minute_after_the_last_one() -> None:
+    progress = PlayProgress(0)
+    last_ns = 0
+    for count in range(street_pattern.FRAME_COUNT):
+        last_ns = count * 50 * NS_PER_S
+        assert progress.can_end(count, last_ns)
+    count = street_pattern.FRAME_COUNT - 1
+    assert progress.can_end(count, last_ns + 60 * NS_PER_S)
+    assert not progress.can_end(count, last_ns + 61 * NS_PER_S)
+
+
+def test_a_camera_that_begins_with_the_pattern_again_ends_the_run() -> None:
+    progress = PlayProgress(0)
+    assert progress.can_end(street_pattern.FRAME_COUNT, NS_PER_S)
+    assert not progress.can_end(street_pattern.FRAME_COUNT + 1, NS_PER_S)
 
 
 def test_a_model_without_detections_or_a_silent_rule_is_found(played: Left) -> None:

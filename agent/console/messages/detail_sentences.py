@@ -186,6 +186,7 @@ DETAILS = (
     Message("pins"),
     Message("this board has no such pin"),
     Message("another process has it"),
+    Message("another process has held the lock for {seconds} s", seconds=_ANY),
     Message("in use by another part of the agent"),
     Message("not usable in a fork of their process"),
     Message("needs gpiozero: {reason}", reason=_ANY),

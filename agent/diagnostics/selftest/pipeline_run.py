@@ -33,6 +33,7 @@ from agent.recording.retention.retention_stage import RetentionRules, RetentionS
 from agent.runtime.stage import StageThread
 from drivers import catalog
 from drivers.contracts import Camera, StreamRequest
+from drivers.errors import DriverError
 from drivers.media import Frame
 
 log = logging.getLogger(__name__)
@@ -43,19 +44,21 @@ TEST_RECIPIENT_ID = "selftest-guest"
 SEGMENT_S = 2.0
 MAX_FOOTAGE_BYTES = 100_000_000
 POLL_INTERVAL_S = 0.2
-RUN_TIMEOUT_S = 60.0
-"""A slow box renders the street slower than real time; the pictures are the same."""
+PICTURE_TIMEOUT_S = 60.0
+"""The run ends if no picture comes for as long. A limit of the whole run was rejected: a busy box, or one with a slow
+processor, renders the same pictures slower than real time.
+"""
 STOP_TIMEOUT_S = 20.0
 
 
 class PipelineRunResult(msgspec.Struct, frozen=True, kw_only=True):
-    """Result of a run. `is_complete`: the camera delivered the whole pattern.
+    """Result of a run. `is_complete`: the camera delivered the whole pattern. `played_s`: the time that this took.
 
     `faults` are the faults raised during the run, one line each.
     """
 
     is_complete: bool
-    elapsed_ms: float
+    played_s: float
     packets: int
     frames: int
     last_error: str | None
@@ -66,6 +69,22 @@ class PipelineRunResult(msgspec.Struct, frozen=True, kw_only=True):
     inference_ms: float
     faults: tuple[str, ...]
     model: str | None
+
+
+class PlayProgress:
+    """Decides whether a camera can still play the pattern to its end, by the pictures that came so far."""
+
+    def __init__(self, start_ns: int) -> None:
+        self._count = 0
+        self._changed_ns = start_ns
+
+    def can_end(self, count: int, t_ns: int) -> bool:
+        """Return False if no picture came for PICTURE_TIMEOUT_S, or more came than the pattern has."""
+        if count > self._count:
+            self._count, self._changed_ns = count, t_ns
+        # A camera that fails begins with the first picture again, without end.
+        has_too_many = count > street_pattern.FRAME_COUNT
+        return not has_too_many and t_ns - self._changed_ns <= PICTURE_TIMEOUT_S * 1e9
 
 
 class _EventCollector:
@@ -132,8 +151,10 @@ class PipelineRun:
         return self.folder / FOOTAGE_DIR
 
     def run(self, poll: Callable[[], None]) -> PipelineRunResult:
-        """Play the pattern to its end, at most RUN_TIMEOUT_S; what `poll` raises ends it before."""
-        pipeline = CameraPipeline(self._camera_source(), self._camera_services())
+        """Play the pattern to its end, or until no picture comes for PICTURE_TIMEOUT_S; what `poll` raises ends it before."""
+        pipeline: CameraPipeline = CameraPipeline(
+            self._camera_source(lambda: pipeline.ended.is_set()), self._camera_services()
+        )
         pipeline.frame_listeners.append(self._on_frame_result)
         pipeline.segment_listeners.append(self._segments.append)
         stage_groups = [
@@ -148,22 +169,18 @@ class PipelineRun:
         for group in reversed(stage_groups):
             for thread in group:
                 thread.start()
-        deadline_ns = started_ns + int(RUN_TIMEOUT_S * 1e9)
         try:
-            while not (is_complete := pipeline.ended.wait(POLL_INTERVAL_S)):
-                poll()
-                if self.clock.boottime_ns() > deadline_ns:
-                    break
+            is_complete = self._wait_for_end(pipeline, poll)
+            played_s = (self.clock.boottime_ns() - started_ns) / 1e9
         finally:
             self._stop(stage_groups)
-        elapsed_ms = (self.clock.boottime_ns() - started_ns) / 1e6
         counts, detector = pipeline.counts(), pipeline.detector
         errors = [
             health.last_error for group in stage_groups for health in [t.health() for t in group]
         ]
         return PipelineRunResult(
             is_complete=is_complete,
-            elapsed_ms=elapsed_ms,
+            played_s=played_s,
             packets=counts.packets,
             frames=counts.frames,
             last_error=next((error for error in errors if error and "ended" not in error), None),
@@ -180,6 +197,15 @@ class PipelineRun:
             model=self._camera.detect.model if self._camera.detect.enabled else None,
         )
 
+    def _wait_for_end(self, pipeline: CameraPipeline, poll: Callable[[], None]) -> bool:
+        """Return True once the pattern has ended, or False if its pictures do not come as they should."""
+        progress = PlayProgress(self.clock.boottime_ns())
+        while not pipeline.ended.wait(POLL_INTERVAL_S):
+            poll()
+            if not progress.can_end(pipeline.counts().packets, self.clock.boottime_ns()):
+                return False
+        return True
+
     def _stop(self, stage_groups: list[list[StageThread]]) -> None:
         """Stop the stages in data order: a producer ends before its consumer."""
         for group in stage_groups:
@@ -189,11 +215,16 @@ class PipelineRun:
                 if not thread.join(STOP_TIMEOUT_S):
                     log.error("stage %s does not stop", thread.name)
 
-    def _camera_source(self) -> CameraSource:
+    def _camera_source(self, has_ended: Callable[[], bool]) -> CameraSource:
         module = catalog.load_camera_driver(self._camera.driver)
         options = msgspec.convert(self._camera.options, module.Options)
 
         def open_camera(wanted: StreamRequest) -> Camera:
+            if has_ended():
+                # The capture stage opens it again half a second after its end, before a busy box has stopped the stage.
+                raise DriverError(
+                    "ended", f"camera {street_pattern.CAMERA!r}: has played the pattern"
+                )
             return module.open_camera(
                 street_pattern.CAMERA, options, wanted, self.clock.boottime_ns
             )

@@ -12,7 +12,6 @@ added, and writes one line. A receipt that was returned is on the disk.
 
 import contextlib
 import errno
-import fcntl
 import logging
 import threading
 from collections import deque
@@ -26,6 +25,7 @@ from agent.base.atomic_file import fsync_dir, make_dir
 from agent.base.clock import Clock, rfc3339
 from agent.base.damaged_file import note_lost, set_aside
 from agent.base.device_identity import DeviceIdentity
+from agent.base.file_lock import LockTimeout, lock_exclusively
 from agent.base.file_read import is_regular_or_absent, read_around_damage
 from agent.base.json_decode import JsonDecoder, MalformedJson
 from agent.base.state_inventory import ChainEnd, InventoryHead, StateInventory
@@ -242,7 +242,7 @@ class CustodyLog:
 
     @contextlib.contextmanager
     def _exclusive_lock(self) -> Iterator[None]:
-        """Lock out other threads and processes. flock(2) ends with its process."""
+        """Lock out other threads and processes. Raises OSError, also LockTimeout."""
         with self._lock:
             make_dir(self._folder, 0o700)
             lock_path = self._folder / "lock"
@@ -251,7 +251,7 @@ class CustodyLog:
             if not lock_path.exists():
                 create_file(lock_path)
             with lock_path.open("ab") as lock_file:
-                fcntl.flock(lock_file, fcntl.LOCK_EX)
+                lock_exclusively(lock_file.fileno(), lock_path)
                 yield
 
     def _find_tail(self) -> list[str]:
@@ -318,6 +318,9 @@ class CustodyLog:
     def _open_inventory(self) -> None:
         try:
             self._inventory.open(self._identity)
+        except LockTimeout:
+            # It is tried again with the next receipt: with the list of another key, or without one, a loss would be noted.
+            raise
         except OSError as error:
             log.error("the state inventory cannot be written: %s", error)
 
