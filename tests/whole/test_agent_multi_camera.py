@@ -23,8 +23,10 @@ from tests.whole.rig import AgentBox, RunningCentre
 
 SIZE_PX = (640, 360)
 FPS = 5
-SPEED_M_S, WAY_M = 4.0, 28.0
-"""Slow: on a busy machine the two films begin a moment apart, and a road user that is elsewhere by some metres is another."""
+SPEED_M_S, WAY_M = 2.5, 28.0
+"""Slow: on a busy machine the two films begin a moment apart, and a road user that is elsewhere by some metres is another.
+It also detects less often than five times a second.
+"""
 FILM_S = 2 * WAY_M / SPEED_M_S + 4.0
 """The street is empty for two seconds before the car comes, and after it has left."""
 NORTH = """driver = "replay"
