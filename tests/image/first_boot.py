@@ -19,7 +19,7 @@ from tests.image.outside_services import OutsideWorld, is_healthy_report
 CARD_FILE_NAME = "card.qcow2"
 CARD_SIZE = "6G"
 SNAPSHOT_NAME = "good"
-REPORT_TIMEOUT_S = 120.0
+REPORT_TIMEOUT_S = 600.0
 
 
 class FirstLife(msgspec.Struct, frozen=True, kw_only=True):

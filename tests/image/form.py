@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-CUTS = {"short": 2, "full": 20, "long": 50}
+CUTS = {"short": 1, "full": 20, "long": 50}
 """Of each form, at how many random moments of an update and of recording the power is cut."""
 
 SEED = int(os.environ.setdefault("VIGIE_IMAGE_SEED", str(random.randrange(1 << 32))))
@@ -70,10 +70,10 @@ ROOT = Path(__file__).parents[2]
 not_short = pytest.mark.skipif(
     selected_form() == "short", reason="not in the short form: make image-test FORM=full"
 )
-"""For what takes minutes and is much like a test that the short form has."""
+"""Marks a test that takes minutes and resembles one of the short form."""
 
 
 def cases(all_: Mapping[str, object], short: Collection[str]) -> list[object]:
-    """The names of a table, of which the short form has some."""
+    """Return a parameter for each name of a table; the short form runs those in `short`."""
     assert set(short) <= set(all_)
     return [pytest.param(name, marks=() if name in short else not_short) for name in all_]

@@ -18,8 +18,8 @@ import msgspec
 from tests.image.guest_line import GuestLine
 from tests.image.qmp import QmpClient
 
-START_TIMEOUT_S = 60.0
-END_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 300.0
+END_TIMEOUT_S = 300.0
 MEMORY_MB = 1024
 """The smallest board's."""
 MAX_PROCESSORS = 4

@@ -7,7 +7,7 @@ from agent.base.secret_file import read_secret
 from agent.console.login import compute_code, parse_challenge
 from tests.image.guest_line import GuestLine
 
-ANSWER_TIMEOUT_S = 240.0
+ANSWER_TIMEOUT_S = 900.0
 """A command at the console may open cameras and load a detector, on an emulated processor."""
 PROMPT = r"casa-0001(?: \(not logged in\))?> $"
 ENTER_INTERVAL_S = 2.0

@@ -7,7 +7,7 @@ from tests.image.guest import Guest
 
 pytestmark = pytest.mark.slow
 
-BACK_S = 300.0
+BACK_S = 900.0
 HOG = "chrt -f 99 sh -c 'while :; do :; done'"
 BLOWS = {
     "the kernel panics": "echo 1 >/proc/sys/kernel/sysrq; echo c >/proc/sysrq-trigger",
@@ -18,7 +18,7 @@ BLOWS = {
 }
 
 
-@pytest.mark.parametrize("blow", cases(BLOWS, ["something takes all processors"]))
+@pytest.mark.parametrize("blow", cases(BLOWS, ["the kernel panics"]))
 def test_the_system_reboots_by_itself_after(blow: str, guest: Guest) -> None:
     before, resets = guest.boot_id, guest.machine.reset_count()
     guest.expect_boot()

@@ -9,7 +9,7 @@ from tests.image.box_settings import BOX
 from tests.image.built_image import BuiltImage
 from tests.image.disk import Disk, ExtPart
 from tests.image.first_boot import write_settings
-from tests.image.form import cases, not_short
+from tests.image.form import not_short
 from tests.image.guest import Guest
 
 pytestmark = pytest.mark.slow
@@ -27,6 +27,7 @@ emulated camera may be small.
 """
 
 
+@not_short
 def test_a_full_footage_partition_stops_neither_recording_nor_the_box(guest: Guest) -> None:
     guest.run(BALLAST)
     counter = "ls /var/lib/vigie/footage/north | tail -1 | cut -d_ -f1"
@@ -80,7 +81,8 @@ DAMAGED_STATE = {
 """The overwritten bytes, and the words for what the initramfs could do."""
 
 
-@pytest.mark.parametrize("damage", cases(DAMAGED_STATE, ["all of it"]))
+@not_short
+@pytest.mark.parametrize("damage", DAMAGED_STATE)
 def test_a_destroyed_state_partition_is_formatted_again_and_its_new_key_outlives_the_power(
     damage: str, another: Callable[[], Guest]
 ) -> None:

@@ -15,7 +15,7 @@ from tests.image.guest import Guest
 
 pytestmark = pytest.mark.slow
 
-REPORTED_S = 300.0
+REPORTED_S = 900.0
 LOGIN = re.compile(r"login:|Password:")
 FAILURE = re.compile(r"FAILED|did not stop|[Ee]rror|not found")
 
