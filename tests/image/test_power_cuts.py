@@ -102,7 +102,9 @@ def test_a_power_cut_during_an_update(
     boots_again(guest, where, built.version)
     grubenv = guest.extract_fat("select").read("grubenv") or b""
     is_pending = b"pending=B\n" in grubenv
-    assert not (is_pending and moment_s < taking.whole_s / 2), f"{where}: it waits before it can be there"
+    assert not (is_pending and moment_s < taking.whole_s / 2), (
+        f"{where}: it waits before it can be there"
+    )
     for slot, image in (("A", built.root), *((("B", taking.root),) if is_pending else ())):
         root = guest.disk.extract(f"root_{slot.lower()}", guest.folder / "root.img")
         assert is_the_beginning(image, root), f"{where}: slot {slot} is not whole"

@@ -156,7 +156,9 @@ def test_a_lock_of_a_stopped_process_ends_no_session(
         assert rig.previews == []
         assert rig.receipts == receipts
         rig.type_lines("language fr", "login amina", rig.login_code(), "status")
-        assert "un autre processus tient le verrou depuis 0.1 s" in " ".join(rig.line.screen.split())
+        assert "un autre processus tient le verrou depuis 0.1 s" in " ".join(
+            rig.line.screen.split()
+        )
     rig.run_logged_in("status")
     assert rig.receipts[len(receipts) :] == [
         ("amina", action) for action in ("login by code", "status", "the line hung up")
