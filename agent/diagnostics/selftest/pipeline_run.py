@@ -152,9 +152,11 @@ class PipelineRun:
 
     def run(self, poll: Callable[[], None]) -> PipelineRunResult:
         """Play the pattern to its end, or until no picture comes for PICTURE_TIMEOUT_S; what `poll` raises ends it before."""
-        pipeline: CameraPipeline = CameraPipeline(
-            self._camera_source(lambda: pipeline.ended.is_set()), self._camera_services()
-        )
+
+        def has_ended() -> bool:
+            return pipeline.ended.is_set()
+
+        pipeline = CameraPipeline(self._camera_source(has_ended), self._camera_services())
         pipeline.frame_listeners.append(self._on_frame_result)
         pipeline.segment_listeners.append(self._segments.append)
         stage_groups = [
