@@ -224,9 +224,7 @@ class PipelineRun:
         def open_camera(wanted: StreamRequest) -> Camera:
             if has_ended():
                 # The capture stage opens it again half a second after its end, before a busy box has stopped the stage.
-                raise DriverError(
-                    "ended", f"camera {street_pattern.CAMERA!r}: has played the pattern"
-                )
+                raise DriverError("ended", f"camera {street_pattern.CAMERA!r}: the stream ended")
             return module.open_camera(
                 street_pattern.CAMERA, options, wanted, self.clock.boottime_ns
             )
