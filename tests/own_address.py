@@ -24,12 +24,14 @@ def own_ipv6_address() -> str:
 
 
 def _add(address: str) -> str:
-    if shutil.which("ip") is None or _run_ip("add", address).returncode:
+    if shutil.which("ip") is None or _change_route("add", address).returncode:
         pytest.skip("needs root and iproute2: an address of its own")
-    atexit.register(_run_ip, "del", address)
+    atexit.register(_change_route, "del", address)
     return address
 
 
-def _run_ip(action: str, address: str) -> subprocess.CompletedProcess[bytes]:
-    command = ["ip", "address", action, address, "dev", "lo"]
+def _change_route(action: str, address: str) -> subprocess.CompletedProcess[bytes]:
+    # A local route, and no address of the interface: Chromium ends each request that is connecting with
+    # ERR_NETWORK_CHANGED when an interface of the machine gets or loses an address, also those of other tests.
+    command = ["ip", "route", action, "local", address, "dev", "lo"]
     return subprocess.run(command, capture_output=True, check=False)

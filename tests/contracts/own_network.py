@@ -30,7 +30,7 @@ class NamespaceUnavailable(Exception):
 @contextmanager
 def network_namespace() -> Iterator[None]:
     """The calling thread, and the threads and processes that it starts, are in a network with two
-    interfaces, `street` (10.77.0.1) and `yard` (10.78.0.1). Raises NoNetwork.
+    interfaces, `street` (10.77.0.1) and `yard` (10.78.0.1). Raises NamespaceUnavailable.
     """
     with CURRENT_NAMESPACE.open() as original_namespace:
         if _libc.unshare(CLONE_NEWNET):

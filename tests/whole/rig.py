@@ -192,7 +192,7 @@ class RunningCentre:
     def wait_for(
         self, matches: Callable[[list[ReceivedMessage]], bool], description: str
     ) -> list[ReceivedMessage]:
-        """All received messages, once `found` is true for them."""
+        """All received messages, once `matches` is true for them."""
         with self._changed:
             assert self._changed.wait_for(lambda: matches(self._received), TIMEOUT_S), (
                 f"no {description}"

@@ -72,7 +72,6 @@ def run(*words: str | Path, cwd: Path, **environ: str) -> subprocess.CompletedPr
         env={**os.environ, "PYTHONPATH": str(PROJECT), "COLUMNS": "120", **environ},
         capture_output=True,
         text=True,
-        timeout=120,
         check=False,
     )
 
