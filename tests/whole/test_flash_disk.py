@@ -1,9 +1,7 @@
 """`vigie flash` onto real block devices, which are loop devices here."""
 
 import os
-import shutil
 import stat
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from centre.flash.target import WriteTarget
 from centre.flash.write_verify import Piece, VerifyFailed
 from tests.whole import flash_image
 from tests.whole.flash_image import MIB, SETTINGS, run_program
+from tests.whole.loop_device import loop_device
 
 Captured = pytest.CaptureFixture[str]
 OVERRIDE = ("--even-if-not-removable", "--even-if-small", "--yes")
@@ -39,18 +38,8 @@ def loop(tmp_path: Path) -> Iterator[Loop]:
     medium = tmp_path / "medium"
     with medium.open("wb") as file:
         file.truncate(64 * MIB)
-    losetup = shutil.which("losetup", path=flash_image.PATH)
-    if losetup is None or os.geteuid():
-        pytest.skip("needs root and losetup: a loop device")
-    words = [losetup, "--find", "--show", "--partscan", medium]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"no loop device here: {done.stderr.strip()}")
-    device = Path(done.stdout.strip())
-    try:
+    with loop_device(medium) as device:
         yield Loop(device, medium)
-    finally:
-        run_program("losetup", "--detach", device)
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 import os
 import pty
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -18,7 +16,8 @@ from centre.flash import flasher
 from centre.flash.flasher import FlashRequest
 from centre.flash.safety_checks import NOT_REMOVABLE_FLAG, SMALL_FLAG
 from tests.whole import flash_image
-from tests.whole.flash_image import MIB, SETTINGS, run_program
+from tests.whole.flash_image import MIB, SETTINGS
+from tests.whole.loop_device import attach_anew, loop_device
 
 Captured = pytest.CaptureFixture[str]
 SIZE = 64 * MIB
@@ -43,18 +42,8 @@ def holes(path: Path, size_bytes: int = SIZE) -> Path:
 @pytest.fixture
 def device(bench: Path) -> Iterator[Path]:
     """A disk of 64 MB, which is a file of the name medium."""
-    losetup = shutil.which("losetup", path=flash_image.PATH)
-    if losetup is None or os.geteuid():
-        pytest.skip("needs root and losetup: a loop device")
-    words = [losetup, "--find", "--show", str(holes(bench / "medium"))]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"no loop device here: {done.stderr.strip()}")
-    found = Path(done.stdout.strip())
-    try:
+    with loop_device(holes(bench / "medium")) as found:
         yield found
-    finally:
-        run_program("losetup", "--detach", found)
 
 
 def bar(_what: str) -> nullcontext[Progress]:
@@ -123,11 +112,7 @@ def test_a_deleted_file_is_not_recreated(bench: Path) -> None:
 def test_another_disk_of_that_name_and_size_is_left_unchanged(bench: Path, device: Path) -> None:
     """As when a reader is plugged out and in again with another card."""
 
-    def plugged_anew() -> None:
-        run_program("losetup", "--detach", device)
-        run_program("losetup", device, bench / "medium")
-
-    message = flash_after(device, plugged_anew)
+    message = flash_after(device, lambda: attach_anew(device, bench / "medium"))
     assert message.startswith(f"{device} (")
     assert message.endswith("is no longer the disk that was checked; nothing was written")
     assert not (bench / "medium").stat().st_blocks
