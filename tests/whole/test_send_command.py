@@ -24,7 +24,7 @@ from centre.signing import sign_centre_state
 from tests.whole.command_box import BOX, CommandBox
 from tests.whole.report.broker import Mosquitto
 from tests.whole.report.conftest import CLOCK
-from tests.whole.report.reporting_box import BareClient, wait_until
+from tests.whole.report.reporting_box import BareClient, take_over, wait_until
 
 Send = Callable[..., int]
 
@@ -213,7 +213,7 @@ def test_a_reply_that_was_lost_with_the_session_is_collected_after_the_next_conn
         replies = pool.submit(send)
         first = box.wait_for(ReceivedPublish)
         # Another tool with its client id ends its session. The box's messages meanwhile are lost.
-        BareClient(broker, client_id).link.abort()
+        take_over(broker, client_id).abort()
         second = box.wait_for(ReceivedPublish)
         assert isinstance(first, ReceivedPublish)
         assert isinstance(second, ReceivedPublish)

@@ -220,6 +220,15 @@ def run_until(stage: Stage, condition: Callable[[], object]) -> None:
         stage.run_once(never)
 
 
+def take_over(broker: BrokerConfig, client_id: str) -> paho_transport.PahoTransport:
+    """Return a connection under the id of another client, whose session the broker ends for it. Nothing is read from it: that
+    client may take its id back at once.
+    """
+    rival = paho_transport.PahoTransport(broker, client_id, None, MAX_PACKET_BYTES)
+    rival.connect()
+    return rival
+
+
 class BareClient:
     """A bare client of the broker, for what boxes and centres would not do."""
 

@@ -27,9 +27,9 @@ from tests.whole.report.conftest import CLOCK, make_event
 from tests.whole.report.mqtt_packets import PUBACK, PUBLISH
 from tests.whole.report.raw_broker import RawBroker, connack, packet, puback, publish
 from tests.whole.report.reporting_box import (
-    BareClient,
     CentreListener,
     ReportingBox,
+    take_over,
     wait_until,
 )
 from tests.whole.report.test_mqtt_session import HookedClock
@@ -69,9 +69,9 @@ def test_a_box_whose_session_is_taken_over_again_and_again_delivers_each_message
             session = box.session.online_session()
             for number in range(25 * turn, min(25 * turn + 25, 100)):
                 box.outbox.put(make_event(number))
-            rival = BareClient(config, "pole-17")
+            rival = take_over(config, "pole-17")
             wait_until(partial(taken_over, box, session))
-            rival.link.abort()
+            rival.abort()
             if turn == 3:
                 centre.wait_for(lambda: set(centre.event_numbers()) == set(range(100)))
                 wait_until(lambda: box.outbox.depth == 0)

@@ -44,6 +44,7 @@ from tests.whole.report.reporting_box import (
     FastRandom,
     ReportingBox,
     run_until,
+    take_over,
     wait_until,
 )
 
@@ -168,11 +169,11 @@ def test_the_broker_reports_a_lost_box_and_a_stale_will_is_recognised_by_its_ses
     with CentreListener(config(broker)) as watcher, ReportingBox(config(broker), tmp_path) as box:
         watcher.wait_for(watcher.births)
         # Another client with our id throws us out: the broker publishes our will.
-        rival = BareClient(config(broker), "pole-17")
+        rival = take_over(config(broker), "pole-17")
         watcher.wait_for(lambda: "LostStatus" in watcher.status_names())
         wills = [m.message.data for m in watcher.received if isinstance(m.message, StatusMessage)]
         assert LostStatus(session=1) in wills
-        rival.link.abort()
+        rival.abort()
         watcher.wait_for(lambda: any(birth.session > 1 for birth in watcher.births()))
         assert box.outbox.next_session_number() > 2
 
